@@ -1,0 +1,318 @@
+//! Up to [`crate::BATCH_ROWS`] events as Arrow columns, and how they travel: Arrow IPC.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type};
+use arrow_array::{
+    Array, ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int64Array, ListArray, PrimitiveArray,
+    RecordBatch, StringArray, UInt32Array,
+};
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow_schema::ArrowError;
+
+use crate::schema::{self, FIRST_ENRICHED};
+use crate::vocabulary::{Evidence, Outcome, StatementState, TimeBasis};
+use crate::{AuditEvent, Enrichment, EventId, Timestamp};
+
+/// Events as columns, in the order in which their sources hold them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventBatch {
+    columns: RecordBatch,
+}
+
+/// Bytes of the checksum before the stream.
+const CHECKSUM_BYTES: usize = 4;
+
+/// Bytes that are not a batch of events.
+#[derive(Debug, thiserror::Error)]
+pub enum IpcError {
+    /// The bytes are not those that were written.
+    #[error("the checksum of the batch does not match its bytes")]
+    Checksum,
+    /// Not Arrow IPC, or damaged.
+    #[error("not an Arrow IPC stream of events: {0}")]
+    Arrow(#[from] ArrowError),
+    /// Arrow, but other columns than ours.
+    #[error("the columns are not those of version {} of the event schema", schema::VERSION)]
+    Schema,
+    /// No batch, or more than one.
+    #[error("a record holds exactly one batch, this one holds {0}")]
+    Batches(usize),
+}
+
+impl EventBatch {
+    pub(crate) fn from_columns(columns: Vec<ArrayRef>) -> Self {
+        let columns = RecordBatch::try_new(schema::events(), columns)
+            .expect("the builder makes the schema's columns");
+        Self { columns }
+    }
+
+    /// The columns, in schema order.
+    pub fn record_batch(&self) -> &RecordBatch {
+        &self.columns
+    }
+
+    /// Number of events.
+    pub fn len(&self) -> usize {
+        self.columns.num_rows()
+    }
+
+    /// Whether there is no event.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Typed access to the rows; made once per batch.
+    pub fn rows(&self) -> Rows<'_> {
+        Rows::new(&self.columns)
+    }
+
+    /// Rows `from..from + length`, sharing the memory.
+    pub fn slice(&self, from: usize, length: usize) -> Self {
+        Self { columns: self.columns.slice(from, length) }
+    }
+
+    /// The rows at `indices`, copied, in that order; for routing rows to partitions.
+    ///
+    /// # Panics
+    /// If an index is not a row.
+    pub fn take(&self, indices: Vec<u32>) -> Self {
+        let indices = UInt32Array::from(indices);
+        let columns = arrow_select::take::take_record_batch(&self.columns, &indices)
+            .expect("the caller asked for rows that exist");
+        Self { columns }
+    }
+
+    /// Replaces the columns that detection fills.
+    ///
+    /// # Panics
+    /// If the enrichment has another number of rows.
+    pub fn enrich(self, enrichment: Enrichment) -> Self {
+        let mut columns = self.columns.columns()[..FIRST_ENRICHED].to_vec();
+        columns.extend(enrichment.finish());
+        Self::from_columns(columns)
+    }
+
+    /// A CRC-32 (four bytes, little endian) and one Arrow IPC stream with this batch alone,
+    /// without compression.
+    pub fn to_ipc(&self) -> Vec<u8> {
+        let write = || -> Result<Vec<u8>, ArrowError> {
+            let mut stream = Vec::with_capacity(self.columns.get_array_memory_size() + 8_192);
+            stream.extend_from_slice(&[0; CHECKSUM_BYTES]);
+            let mut writer = StreamWriter::try_new_with_options(
+                stream,
+                &schema::events(),
+                IpcWriteOptions::default(),
+            )?;
+            writer.write(&self.columns)?;
+            writer.into_inner()
+        };
+        let mut bytes = write().expect("writing our own columns to memory cannot fail");
+        let checksum = crc32fast::hash(&bytes[CHECKSUM_BYTES..]);
+        bytes[..CHECKSUM_BYTES].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads what [`to_ipc`](Self::to_ipc) wrote; anything else is an error.
+    ///
+    /// The checksum comes first because the Arrow reader panics on some damaged schemas.
+    pub fn from_ipc(bytes: &[u8]) -> Result<Self, IpcError> {
+        let (checksum, stream) = bytes.split_first_chunk().ok_or(IpcError::Checksum)?;
+        if crc32fast::hash(stream) != u32::from_le_bytes(*checksum) {
+            return Err(IpcError::Checksum);
+        }
+        let reader = StreamReader::try_new(Cursor::new(stream), None)?;
+        let mut batches = reader.collect::<Result<Vec<_>, _>>()?;
+        let count = batches.len();
+        match (batches.pop(), count) {
+            (Some(columns), 1) => Self::try_from(columns),
+            _ => Err(IpcError::Batches(count)),
+        }
+    }
+}
+
+impl TryFrom<RecordBatch> for EventBatch {
+    type Error = IpcError;
+
+    fn try_from(columns: RecordBatch) -> Result<Self, IpcError> {
+        let same = columns.schema().fields() == schema::events().fields();
+        if same { Ok(Self { columns }) } else { Err(IpcError::Schema) }
+    }
+}
+
+type Text<'a> = (&'a DictionaryArray<Int32Type>, &'a StringArray);
+
+/// The columns of one batch with their types resolved.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    columns: &'a RecordBatch,
+    id: &'a FixedSizeBinaryArray,
+    time: &'a PrimitiveArray<TimestampMicrosecondType>,
+    received: &'a PrimitiveArray<TimestampMicrosecondType>,
+    position: &'a Int64Array,
+    statement: &'a StringArray,
+    parameters: &'a StringArray,
+}
+
+/// One row of a batch, with the columns of ingest and of detection.
+#[derive(Clone, Copy)]
+pub struct EventRow<'a> {
+    rows: Rows<'a>,
+    row: usize,
+}
+
+// Columns by position: the schema is pinned by a test, and a lookup by name for each of some
+// forty columns and each row would cost more than the rest.
+impl<'a> Rows<'a> {
+    fn new(columns: &'a RecordBatch) -> Self {
+        Self {
+            columns,
+            id: columns.column(0).as_fixed_size_binary(),
+            time: columns.column(1).as_primitive(),
+            received: columns.column(4).as_primitive(),
+            position: columns.column(7).as_primitive(),
+            statement: columns.column(29).as_string(),
+            parameters: columns.column(31).as_string(),
+        }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.columns.num_rows()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The row at `row`, which must exist.
+    pub fn row(&self, row: usize) -> EventRow<'a> {
+        EventRow { rows: *self, row }
+    }
+
+    /// Every row in order.
+    pub fn iter(self) -> impl Iterator<Item = EventRow<'a>> {
+        (0..self.len()).map(move |row| self.row(row))
+    }
+
+    fn text(&self, column: usize, row: usize) -> Option<&'a str> {
+        let array = self.columns.column(column).as_dictionary::<Int32Type>();
+        let (keys, values): Text<'a> = (array, array.values().as_string());
+        keys.is_valid(row).then(|| values.value(keys.keys().value(row) as usize))
+    }
+
+    fn word<W: std::str::FromStr>(&self, column: usize, row: usize) -> Option<W> {
+        self.text(column, row).and_then(|text| text.parse().ok())
+    }
+
+    fn number(&self, column: usize, row: usize) -> Option<i64> {
+        let array = self.columns.column(column).as_primitive::<Int64Type>();
+        array.is_valid(row).then(|| array.value(row))
+    }
+}
+
+impl<'a> EventRow<'a> {
+    /// Index within the batch.
+    pub fn index(&self) -> usize {
+        self.row
+    }
+
+    /// The columns that ingest fills.
+    pub fn event(&self) -> AuditEvent<'a> {
+        let (rows, row) = (&self.rows, self.row);
+        let text = |column| rows.text(column, row);
+        let mut id = EventId::default();
+        id.0.copy_from_slice(rows.id.value(row));
+        let ports = rows.columns.column(20).as_primitive::<Int32Type>();
+        AuditEvent {
+            id,
+            time: Timestamp(rows.time.value(row)),
+            time_basis: rows.word(2, row).unwrap_or(TimeBasis::Assumed),
+            received: Timestamp(rows.received.value(row)),
+            source: text(5).unwrap_or_default(),
+            format: text(6).unwrap_or_default(),
+            position: rows.position.value(row),
+            evidence: rows.word(8, row).unwrap_or(Evidence::C),
+            engine: text(9).unwrap_or_default(),
+            instance: text(10).unwrap_or_default(),
+            database: text(11),
+            action: rows.word(12, row).unwrap_or(crate::vocabulary::Action::Other),
+            command: text(13),
+            user: text(14),
+            actor: text(15),
+            actor_kind: rows.word(16, row),
+            actor_basis: rows.word(17, row),
+            path: rows.word(18, row),
+            client_address: text(19),
+            client_port: ports.is_valid(row).then(|| ports.value(row)),
+            client_host: text(21),
+            application: text(22),
+            authentication: text(23),
+            tls: text(24),
+            session: text(25),
+            statement_number: rows.number(26, row),
+            object_kind: text(27),
+            object: text(28),
+            statement: optional(rows.statement, row),
+            statement_state: rows.word(30, row).unwrap_or(StatementState::Absent),
+            parameters: optional(rows.parameters, row),
+            rows: rows.number(32, row),
+            duration_us: rows.number(33, row),
+            outcome: rows.word(34, row).unwrap_or(Outcome::Unknown),
+            error_code: text(35),
+            error: text(36),
+            grant_id: text(37),
+        }
+    }
+
+    /// SQL text alone, for those who need nothing else.
+    pub fn statement(&self) -> Option<&'a str> {
+        optional(self.rows.statement, self.row)
+    }
+
+    /// Hash of the statement's normal form.
+    pub fn fingerprint(&self) -> Option<u64> {
+        let array = self.rows.columns.column(38).as_primitive::<UInt64Type>();
+        array.is_valid(self.row).then(|| array.value(self.row))
+    }
+
+    /// Highest sensitivity among the objects touched.
+    pub fn sensitivity(&self) -> Option<i32> {
+        let array = self.rows.columns.column(44).as_primitive::<Int32Type>();
+        array.is_valid(self.row).then(|| array.value(self.row))
+    }
+
+    /// Risk points.
+    pub fn risk(&self) -> Option<f64> {
+        let array = self.rows.columns.column(45).as_primitive::<Float64Type>();
+        array.is_valid(self.row).then(|| array.value(self.row))
+    }
+
+    /// A list column by name (`tables_read` … `flags`, `reasons`, `rules`); empty if null.
+    pub fn list(&self, name: &str) -> Vec<&'a str> {
+        let Some(array) = self.rows.columns.column_by_name(name) else { return Vec::new() };
+        let Some(list): Option<&ListArray> = array.as_list_opt() else { return Vec::new() };
+        if list.is_null(self.row) {
+            return Vec::new();
+        }
+        let texts: &StringArray = list.values().as_string();
+        let offsets = list.value_offsets();
+        let range = offsets[self.row] as usize..offsets[self.row + 1] as usize;
+        range.map(|index| texts.value(index)).collect()
+    }
+}
+
+fn optional(array: &StringArray, row: usize) -> Option<&str> {
+    array.is_valid(row).then(|| array.value(row))
+}
+
+/// For those who hold batches in many places at once.
+impl From<EventBatch> for Arc<RecordBatch> {
+    fn from(batch: EventBatch) -> Self {
+        Arc::new(batch.columns)
+    }
+}

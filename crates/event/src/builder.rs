@@ -1,0 +1,199 @@
+//! Collects events into the columns of one batch.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    FixedSizeBinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow_array::{ArrayRef, Date32Array, new_null_array};
+
+use crate::batch::EventBatch;
+use crate::schema::{self, FIRST_ENRICHED};
+use crate::text_column::TextColumn;
+use crate::vocabulary::Outcome;
+use crate::{AuditEvent, BATCH_ROWS};
+
+/// Text after which a batch counts as full even with fewer rows, in bytes.
+const BATCH_TEXT_BYTES: usize = 64 << 20;
+
+/// Appends [`AuditEvent`]s; [`EventBatchBuilder::finish`] hands them out as an [`EventBatch`].
+#[derive(Default)]
+pub struct EventBatchBuilder {
+    rows: usize,
+    ids: Vec<[u8; 16]>,
+    days: Vec<i32>,
+    time: TimestampMicrosecondBuilder,
+    received: TimestampMicrosecondBuilder,
+    position: Int64Builder,
+    client_port: Int32Builder,
+    statement_number: Int64Builder,
+    statement: StringBuilder,
+    parameters: StringBuilder,
+    affected_rows: Int64Builder,
+    duration_us: Int64Builder,
+    text: TextColumns,
+}
+
+/// The dictionary-encoded columns.
+#[derive(Default)]
+struct TextColumns {
+    time_basis: TextColumn,
+    source: TextColumn,
+    format: TextColumn,
+    evidence: TextColumn,
+    engine: TextColumn,
+    instance: TextColumn,
+    database: TextColumn,
+    action: TextColumn,
+    command: TextColumn,
+    user: TextColumn,
+    actor: TextColumn,
+    actor_kind: TextColumn,
+    actor_basis: TextColumn,
+    path: TextColumn,
+    client_address: TextColumn,
+    client_host: TextColumn,
+    application: TextColumn,
+    authentication: TextColumn,
+    tls: TextColumn,
+    session: TextColumn,
+    object_kind: TextColumn,
+    object: TextColumn,
+    statement_state: TextColumn,
+    outcome: TextColumn,
+    error_code: TextColumn,
+    error: TextColumn,
+    grant_id: TextColumn,
+}
+
+impl EventBatchBuilder {
+    /// Rows so far.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Whether it is time to [`finish`](Self::finish): enough rows, or very long texts.
+    pub fn is_full(&self) -> bool {
+        self.rows >= BATCH_ROWS
+            || self.statement.values_slice().len() >= BATCH_TEXT_BYTES
+            || self.parameters.values_slice().len() >= BATCH_TEXT_BYTES
+            || self.text.error.text_bytes() >= BATCH_TEXT_BYTES
+    }
+
+    /// Appends one event; returns its row.
+    pub fn push(&mut self, event: &AuditEvent<'_>) -> usize {
+        self.ids.push(event.id.0);
+        self.days.push(event.time.day());
+        self.time.append_value(event.time.0);
+        self.received.append_value(event.received.0);
+        self.position.append_value(event.position);
+        self.client_port.append_option(event.client_port);
+        self.statement_number.append_option(event.statement_number);
+        self.statement.append_option(event.statement);
+        self.parameters.append_option(event.parameters);
+        self.affected_rows.append_option(event.rows);
+        self.duration_us.append_option(event.duration_us);
+        self.text.push(event);
+        self.rows += 1;
+        self.rows - 1
+    }
+
+    /// Says how the statement of an earlier row ended.
+    pub fn set_outcome(&mut self, row: usize, outcome: Outcome, code: Option<&str>, error: &str) {
+        self.text.outcome.set(row, Some(outcome.as_str()));
+        self.text.error_code.set(row, code);
+        self.text.error.set(row, Some(error));
+    }
+
+    /// Hands out the rows so far and starts an empty batch.
+    pub fn finish(&mut self) -> EventBatch {
+        let rows = std::mem::take(&mut self.rows);
+        let mut ids = FixedSizeBinaryBuilder::with_capacity(rows, 16);
+        for id in std::mem::take(&mut self.ids) {
+            ids.append_value(id).expect("16 bytes, as declared");
+        }
+        let zone = "UTC";
+        let text = &mut self.text;
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(ids.finish()),
+            Arc::new(self.time.finish().with_timezone(zone)),
+            text.time_basis.finish(),
+            Arc::new(Date32Array::from(std::mem::take(&mut self.days))),
+            Arc::new(self.received.finish().with_timezone(zone)),
+            text.source.finish(),
+            text.format.finish(),
+            Arc::new(self.position.finish()),
+            text.evidence.finish(),
+            text.engine.finish(),
+            text.instance.finish(),
+            text.database.finish(),
+            text.action.finish(),
+            text.command.finish(),
+            text.user.finish(),
+            text.actor.finish(),
+            text.actor_kind.finish(),
+            text.actor_basis.finish(),
+            text.path.finish(),
+            text.client_address.finish(),
+            Arc::new(self.client_port.finish()),
+            text.client_host.finish(),
+            text.application.finish(),
+            text.authentication.finish(),
+            text.tls.finish(),
+            text.session.finish(),
+            Arc::new(self.statement_number.finish()),
+            text.object_kind.finish(),
+            text.object.finish(),
+            Arc::new(self.statement.finish()),
+            text.statement_state.finish(),
+            Arc::new(self.parameters.finish()),
+            Arc::new(self.affected_rows.finish()),
+            Arc::new(self.duration_us.finish()),
+            text.outcome.finish(),
+            text.error_code.finish(),
+            text.error.finish(),
+            text.grant_id.finish(),
+        ];
+        for field in &schema::events().fields()[FIRST_ENRICHED..] {
+            columns.push(new_null_array(field.data_type(), rows));
+        }
+        EventBatch::from_columns(columns)
+    }
+}
+
+impl TextColumns {
+    fn push(&mut self, event: &AuditEvent<'_>) {
+        self.time_basis.push(Some(event.time_basis.as_str()));
+        self.source.push(Some(event.source));
+        self.format.push(Some(event.format));
+        self.evidence.push(Some(event.evidence.as_str()));
+        self.engine.push(Some(event.engine));
+        self.instance.push(Some(event.instance));
+        self.database.push(event.database);
+        self.action.push(Some(event.action.as_str()));
+        self.command.push(event.command);
+        self.user.push(event.user);
+        self.actor.push(event.actor);
+        self.actor_kind.push(event.actor_kind.map(|kind| kind.as_str()));
+        self.actor_basis.push(event.actor_basis.map(|basis| basis.as_str()));
+        self.path.push(event.path.map(|path| path.as_str()));
+        self.client_address.push(event.client_address);
+        self.client_host.push(event.client_host);
+        self.application.push(event.application);
+        self.authentication.push(event.authentication);
+        self.tls.push(event.tls);
+        self.session.push(event.session);
+        self.object_kind.push(event.object_kind);
+        self.object.push(event.object);
+        self.statement_state.push(Some(event.statement_state.as_str()));
+        self.outcome.push(Some(event.outcome.as_str()));
+        self.error_code.push(event.error_code);
+        self.error.push(event.error);
+        self.grant_id.push(event.grant_id);
+    }
+}

@@ -1,0 +1,36 @@
+//! What moves: audit events in Arrow batches, the records that could not be read, and alerts.
+//!
+//! # Layout
+//!
+//! - [`vocabulary`]: the closed sets of words that columns may hold.
+//! - [`AuditEvent`]: one event, borrowed; what formats push and rules look at.
+//! - [`EventBatch`], [`EventBatchBuilder`], [`Enrichment`]: up to [`BATCH_ROWS`] events as columns.
+//! - [`Reject`]: a record that no format could read, with its bytes and the reason.
+//! - [`alert`]: what detection found, and why.
+//!
+//! No I/O, no clock, no dependency on any other crate of the house.
+
+pub mod alert;
+mod audit_event;
+mod batch;
+mod builder;
+pub mod enrichment;
+mod id;
+mod json;
+mod reject;
+pub mod schema;
+mod text_column;
+mod timestamp;
+pub mod vocabulary;
+
+pub use alert::Alert;
+pub use audit_event::AuditEvent;
+pub use batch::{EventBatch, EventRow, IpcError};
+pub use builder::EventBatchBuilder;
+pub use enrichment::Enrichment;
+pub use id::EventId;
+pub use reject::{Reject, RejectBatch};
+pub use timestamp::Timestamp;
+
+/// The most rows one [`EventBatch`] holds.
+pub const BATCH_ROWS: usize = 8_192;

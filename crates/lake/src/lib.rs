@@ -1,0 +1,1 @@
+//! Keeps what happened: Delta tables.

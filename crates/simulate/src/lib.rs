@@ -1,0 +1,1 @@
+//! A simulated organisation: people, services, normal weeks, attacks.

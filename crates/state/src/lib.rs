@@ -1,0 +1,1 @@
+//! Keeps what people decide: alerts, deliveries, tokens.

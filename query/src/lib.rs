@@ -1,0 +1,1 @@
+//! Stage: answers: SQL over HTTP.

@@ -1,0 +1,1 @@
+//! Stage: alerts to people and brokers.

@@ -1,0 +1,2 @@
+//! Querywatch.
+fn main() {}
