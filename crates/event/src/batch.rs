@@ -269,6 +269,11 @@ impl<'a> EventRow<'a> {
         }
     }
 
+    /// Position alone, for those who need nothing else.
+    pub fn position(&self) -> i64 {
+        self.rows.position.value(self.row)
+    }
+
     /// SQL text alone, for those who need nothing else.
     pub fn statement(&self) -> Option<&'a str> {
         optional(self.rows.statement, self.row)

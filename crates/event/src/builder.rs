@@ -13,8 +13,9 @@ use crate::text_column::TextColumn;
 use crate::vocabulary::Outcome;
 use crate::{AuditEvent, BATCH_ROWS};
 
-/// Text after which a batch counts as full even with fewer rows, in bytes.
-const BATCH_TEXT_BYTES: usize = 64 << 20;
+/// Free text after which a batch counts as full even with fewer rows, in bytes: a batch must fit
+/// into one record of the bus.
+const BATCH_TEXT_BYTES: usize = 4 << 20;
 
 /// Appends [`AuditEvent`]s; [`EventBatchBuilder::finish`] hands them out as an [`EventBatch`].
 #[derive(Default)]
@@ -79,10 +80,10 @@ impl EventBatchBuilder {
 
     /// Whether it is time to [`finish`](Self::finish): enough rows, or very long texts.
     pub fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS
-            || self.statement.values_slice().len() >= BATCH_TEXT_BYTES
-            || self.parameters.values_slice().len() >= BATCH_TEXT_BYTES
-            || self.text.error.text_bytes() >= BATCH_TEXT_BYTES
+        let text = self.statement.values_slice().len()
+            + self.parameters.values_slice().len()
+            + self.text.error.text_bytes();
+        self.rows >= BATCH_ROWS || text >= BATCH_TEXT_BYTES
     }
 
     /// Appends one event; returns its row.
