@@ -1,1 +1,10 @@
-//! Tests.
+//! One integration binary: linking it once is cheaper than linking one per file.
+
+mod api;
+mod bad_input;
+mod binary;
+mod crash;
+mod csvlog;
+mod postgresql;
+mod replay;
+mod tidy;

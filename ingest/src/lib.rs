@@ -1,1 +1,12 @@
 //! Stage: bytes to events.
+//!
+//! # Layout
+//!
+//! - [`format`]: one log format a file; [`recognise`] tells which one a file has.
+//! - [`Stream`]: what a source writes, over all of its files: pieces of files in, batches out.
+
+mod format;
+mod stream;
+
+pub use format::{names as format_names, recognise};
+pub use stream::{Counts, Decoded, RestoreError, Stream, StreamSettings};

@@ -1,1 +1,23 @@
-//! Stage: answers: SQL over HTTP.
+//! Stage: answers. SQL over what the lake keeps and what people decided, and the HTTP service.
+//!
+//! # Layout
+//!
+//! - [`Engine`]: one question, one answer: a read-only, bounded DataFusion over a [`LakeView`].
+//! - `stored_table`, `alerts_table`: what a question can read. `guard`: what it may not do.
+//! - [`output`]: answers as JSON, NDJSON, CSV, Arrow.
+//! - [`api`]: the HTTP service: routes, tokens, problems, OpenAPI.
+//!
+//! [`LakeView`]: lake::LakeView
+
+mod alerts_table;
+pub mod api;
+mod engine;
+mod guard;
+mod hex;
+pub mod output;
+mod settings;
+mod stored_table;
+
+pub use engine::{Answer, Engine, Question};
+pub use guard::QueryError;
+pub use settings::QuerySettings;
