@@ -28,4 +28,3 @@ pub use metrics::RespondMetrics;
 pub use notification::{BODY_BYTES_MAX, Notification};
 pub use respond::{Clock, Respond, RespondError, system_clock};
 pub use settings::{RespondSettings, WebhookSettings};
-pub use signature::{SigningKey, sign};

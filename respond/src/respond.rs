@@ -1,0 +1,147 @@
+//! The stage: alerts are recorded with their outbox, and one loop a channel delivers them.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use event::{Alert, EventId, Timestamp};
+use sha2::{Digest, Sha256};
+use state::{State, StateError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::channel::webhook::WebhookChannel;
+use crate::destination::SystemResolver;
+use crate::metrics::RespondMetrics;
+use crate::outbox::Outbox;
+use crate::route::{self, Route};
+use crate::secret::SecretError;
+use crate::settings::{RespondSettings, WebhookSettings};
+
+/// Tells the time. An argument, so that tests need not wait for a day.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The running stage.
+pub struct Respond {
+    state: State,
+    clock: Clock,
+    routes: Vec<Route>,
+    wakes: Vec<Arc<Notify>>,
+    outboxes: TaskTracker,
+}
+
+/// Why the stage could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RespondError {
+    /// A setting is wrong.
+    #[error("{setting} {problem}")]
+    Settings {
+        /// Which one.
+        setting: String,
+        /// What it must be.
+        problem: String,
+    },
+    /// A secret is missing or malformed.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The state failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// What an attempt may take beyond its timeout before its claim runs out.
+const LEASE_MARGIN_SECONDS: i64 = 30;
+
+impl Respond {
+    /// Checks the settings, takes over what an earlier run left, and starts to deliver. Ends with
+    /// `shutdown`. One process at a time may deliver from a state.
+    pub async fn start(
+        settings: &RespondSettings,
+        state: State,
+        metrics: RespondMetrics,
+        clock: Clock,
+        shutdown: CancellationToken,
+    ) -> Result<Self, RespondError> {
+        settings.check()?;
+        let mut started = Vec::with_capacity(settings.webhooks.len());
+        for webhook in &settings.webhooks {
+            started.push(Arc::new(outbox(webhook, &state, &metrics, &clock)?));
+        }
+        let outboxes = TaskTracker::new();
+        for outbox in &started {
+            take_over(outbox).await?;
+        }
+        for outbox in &started {
+            outboxes.spawn(Arc::clone(outbox).run(shutdown.clone()));
+        }
+        outboxes.close();
+        let routes = settings.webhooks.iter().map(Route::of).collect();
+        let wakes = started.iter().map(|outbox| Arc::clone(&outbox.wake)).collect();
+        Ok(Self { state, clock, routes, wakes, outboxes })
+    }
+
+    /// Records alerts with a delivery to each channel that takes them, and wakes the channels.
+    /// Durable when it returns; returns the ids of the alerts that are new.
+    pub async fn record(&self, alerts: &[Alert]) -> Result<Vec<EventId>, StateError> {
+        let channels_of = |alert: &Alert| route::channels(&self.routes, alert);
+        let new = self.state.record_alerts(alerts, channels_of, (self.clock)()).await?;
+        if !new.is_empty() {
+            self.wake();
+        }
+        Ok(new)
+    }
+
+    /// Has every channel look at its outbox now, such as after one was enabled.
+    pub fn wake(&self) {
+        self.wakes.iter().for_each(|wake| wake.notify_one());
+    }
+
+    /// Waits until every channel has ended after shutdown: seconds at most.
+    pub async fn stopped(&self) {
+        self.outboxes.wait().await;
+    }
+}
+
+/// The time of this machine.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    })
+}
+
+fn outbox(
+    settings: &WebhookSettings,
+    state: &State,
+    metrics: &RespondMetrics,
+    clock: &Clock,
+) -> Result<Outbox, RespondError> {
+    Ok(Outbox {
+        name: settings.name.clone(),
+        target: format!("{:x}", Sha256::digest(&settings.url)),
+        channel: Box::new(WebhookChannel::new(settings, Arc::new(SystemResolver))?),
+        concurrency_max: settings.concurrency_max as usize,
+        lease_seconds: i64::from(settings.timeout_seconds) + LEASE_MARGIN_SECONDS,
+        state: state.clone(),
+        clock: Arc::clone(clock),
+        metrics: metrics.clone(),
+        wake: Arc::new(Notify::new()),
+    })
+}
+
+/// Gives back the claims of the last run, and enables a channel whose receiver was replaced.
+async fn take_over(outbox: &Outbox) -> Result<(), StateError> {
+    outbox.state.release_claims(&outbox.name).await?;
+    let disabled = outbox.state.disabled_channels().await?;
+    let ours = disabled.iter().find(|disabled| disabled.channel == outbox.name);
+    let same = ours.is_some_and(|disabled| disabled.target == outbox.target);
+    if ours.is_some() && !same {
+        outbox.state.enable_channel(&outbox.name).await?;
+        tracing::info!(channel = outbox.name, "enabled: its receiver was replaced");
+    }
+    if same {
+        tracing::warn!(channel = outbox.name, "disabled: its receiver said that it is gone");
+    }
+    outbox.metrics.disabled(&outbox.name, same);
+    Ok(())
+}

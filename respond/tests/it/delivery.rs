@@ -1,0 +1,158 @@
+//! What a receiver gets: signed, small, in order, soon, over one connection.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use event::Alert;
+use event::alert::{Fact, Severity};
+use respond::secret::SecretSource;
+use respond::{BODY_BYTES_MAX, Notification, WebhookSettings};
+
+use crate::receiver::{Answer, Receiver};
+use crate::{KEYS, Stage, alert, folder, second, webhook};
+
+#[tokio::test]
+async fn signed_by_every_secret() {
+    let folder = folder();
+    let receiver = Receiver::start([]).await;
+    let secrets = [0, 1].map(|number| SecretSource::File(folder.path().join(number.to_string())));
+    let settings =
+        WebhookSettings { secrets: secrets.to_vec(), ..webhook(&folder, &receiver.url()) };
+    let stage = Stage::start(&folder, vec![settings], 1_000).await;
+    let sent = alert(1, Severity::High);
+    stage.respond.record(std::slice::from_ref(&sent)).await.expect("recorded");
+    let received = receiver.until(1).await.remove(0);
+    assert_eq!(received.id, format!("alert_{}", sent.id));
+    assert_eq!(received.timestamp, "1000");
+    let signatures: Vec<_> = received.signature.split(' ').collect();
+    assert_eq!(signatures, KEYS.map(|key| received.expected_signature(&key)));
+    let body = received.json();
+    assert_eq!((&body["type"], &body["truncated"]), (&"alert.created".into(), &().into()));
+    assert_eq!(body["timestamp"], sent.time.to_string());
+    assert_eq!(serde_json::from_value::<Alert>(body["data"].clone()).expect("an alert"), sent);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn routed_by_severity_rule_and_instance() {
+    let folder = folder();
+    let receiver = Receiver::start([]).await;
+    let named =
+        |name: &str| WebhookSettings { name: name.into(), ..webhook(&folder, &receiver.url()) };
+    let channels = vec![
+        WebhookSettings { severity_min: Severity::High, ..named("severe") },
+        WebhookSettings { rules: vec!["D01".into(), "D09".into()], ..named("rule") },
+        WebhookSettings { instances: vec!["billing".into()], ..named("elsewhere") },
+    ];
+    let stage = Stage::start(&folder, channels, 1_000).await;
+    let other = Alert { rule: "D02".into(), ..alert(3, Severity::Low) };
+    let alerts = [alert(1, Severity::Critical), alert(2, Severity::Medium), other];
+    stage.respond.record(&alerts).await.expect("recorded");
+    receiver.until(3).await;
+    let mut told = Vec::new();
+    for alert in &alerts {
+        let deliveries = stage.state.deliveries(alert.id).await.expect("read");
+        told.push(deliveries.into_iter().map(|it| it.channel).collect::<Vec<_>>());
+    }
+    assert_eq!(told, [vec!["rule", "severe"], vec!["rule"], vec![]]);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn worst_first_over_one_connection() {
+    let folder = folder();
+    let receiver = Receiver::start([]).await;
+    let settings = WebhookSettings { concurrency_max: 1, ..webhook(&folder, &receiver.url()) };
+    let stage = Stage::start(&folder, vec![settings], 1_000).await;
+    let alerts = [
+        alert(1, Severity::Low),
+        alert(3, Severity::Critical),
+        alert(2, Severity::Critical),
+        alert(4, Severity::Medium),
+    ];
+    stage.respond.record(&alerts).await.expect("recorded");
+    let received = receiver.until(4).await;
+    let order: Vec<String> = received.iter().map(|it| it.json()["timestamp"].to_string()).collect();
+    assert_eq!(order, [2, 3, 4, 1].map(|n| format!("\"{}\"", second(n))));
+    let clients: BTreeSet<_> = received.iter().map(|it| it.client).collect();
+    assert_eq!(clients.len(), 1, "the connection is used again");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn concurrency_is_bounded_and_used() {
+    let folder = folder();
+    let slow = || Answer { after: std::time::Duration::from_millis(300), ..Answer::status(204) };
+    let receiver = Receiver::start((0..6).map(|_| slow())).await;
+    let settings = WebhookSettings { concurrency_max: 3, ..webhook(&folder, &receiver.url()) };
+    let stage = Stage::start(&folder, vec![settings], 1_000).await;
+    let alerts: Vec<_> = (0..6).map(|number| alert(number, Severity::Low)).collect();
+    stage.respond.record(&alerts).await.expect("recorded");
+    receiver.until(3).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert_eq!(receiver.received().len(), 3);
+    receiver.until(6).await;
+    stage.stop().await;
+}
+
+/// About a millisecond on an idle machine; the bound is wide, for other tests run beside it.
+#[tokio::test]
+async fn soon_after_it_is_recorded() {
+    let folder = folder();
+    let receiver = Receiver::start([]).await;
+    let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
+    let mut waits = Vec::new();
+    for number in 0..30 {
+        stage.respond.record(&[alert(number, Severity::High)]).await.expect("recorded");
+        let recorded = Instant::now();
+        let received = receiver.until(waits.len() + 1).await;
+        let arrived = received.last().expect("one").at;
+        waits.push(arrived.saturating_duration_since(recorded));
+    }
+    waits.sort();
+    assert!(waits[15].as_millis() < 250, "median {:?}, most {:?}", waits[15], waits[29]);
+    stage.stop().await;
+}
+
+#[test]
+fn large_and_hostile_alerts_become_small_bodies() {
+    let hostile = ["\u{1}\u{0}\u{1b}[2J\"\\\r\n", "\u{202e}𝕏日本語", "</script>{{7*7}}${jndi:x}"];
+    for (number, piece) in hostile.iter().enumerate() {
+        let text = piece.repeat(2_000);
+        let facts: Vec<_> = (0..100).map(|n| Fact::new(text.clone(), n)).collect();
+        let mut large = alert(number as u64, Severity::Critical);
+        large.title = text.clone();
+        large.statement = Some(text.clone());
+        large.identity = Some(text.clone());
+        large.session = Some(text.clone());
+        large.attack = vec![text.clone(); 300];
+        large.events = vec![event::EventId([9; 16]); 3_000];
+        large.explanation.engineer = text.clone();
+        large.explanation.manager = text;
+        large.explanation.observed = facts.clone();
+        large.explanation.usual = facts;
+        let note = Notification { alert: large.clone(), time: second(1) };
+        let body = note.body().expect("a body");
+        assert!(body.len() < BODY_BYTES_MAX, "{} bytes", body.len());
+        let later = Notification { alert: large.clone(), time: second(9) };
+        assert_eq!(body, later.body().expect("a body"), "the same for every attempt");
+        let json: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(json["truncated"], true);
+        let cut: Alert = serde_json::from_value(json["data"].clone()).expect("an alert");
+        assert_eq!((cut.id, cut.severity, cut.rule), (large.id, large.severity, large.rule));
+        assert!(cut.title.ends_with('…') && cut.title.chars().count() > 1);
+    }
+}
+
+#[test]
+fn only_the_long_texts_are_cut() {
+    let mut long = alert(1, Severity::Low);
+    long.explanation.engineer = "x".repeat(30_000);
+    let note = Notification { alert: long.clone(), time: second(1) };
+    let json: serde_json::Value =
+        serde_json::from_slice(&note.body().expect("a body")).expect("JSON");
+    let cut: Alert = serde_json::from_value(json["data"].clone()).expect("an alert");
+    assert_eq!(cut.explanation.engineer.chars().count(), 2_001);
+    long.explanation.engineer = cut.explanation.engineer.clone();
+    assert_eq!(cut, long);
+}
