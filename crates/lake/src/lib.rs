@@ -14,6 +14,8 @@
 //! - A commit that returned is on the disk. Until then its rows stay in memory: a full disk
 //!   makes the writer wait, it loses nothing.
 //! - A view shows every row that was written, once, whatever is committed or merged meanwhile.
+//! - Rejects are kept like events. After a crash between the two tables' commits those of the
+//!   unfinished commit are taken back at the next start, and read again.
 //! - Only one process writes a folder; any number may read it.
 
 mod columns;

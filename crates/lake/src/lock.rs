@@ -1,0 +1,46 @@
+//! One writer per folder: an advisory lock that the system drops when the process ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use crate::LakeError;
+
+/// Holds `lake.lock` of a folder for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct WriterLock {
+    _file: File,
+}
+
+impl WriterLock {
+    /// Takes the lock, or says who has it.
+    pub(crate) fn take(folder: &Path) -> Result<Self, LakeError> {
+        let path = folder.join("lake.lock");
+        let options =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
+        let mut file = options.open(&path).map_err(LakeError::io(&path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LakeError::Locked { folder: folder.to_owned(), holder: holder(file) });
+            }
+            Err(TryLockError::Error(error)) => return Err(LakeError::io(&path)(error)),
+        }
+        // For the message above only: the lock is what counts.
+        let process = std::process::id().to_string();
+        let note = file
+            .set_len(0)
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| file.write_all(process.as_bytes()));
+        note.map_err(LakeError::io(&path))?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn holder(mut file: File) -> String {
+    let mut process = String::new();
+    match file.read_to_string(&mut process) {
+        Ok(_) if process.parse::<u32>().is_ok() => format!("process {process}"),
+        _ => "another process".to_owned(),
+    }
+}
