@@ -1,0 +1,3 @@
+# syslog_sequence_numbers=off
+settings=(syslog_sequence_numbers=off) keep=(syslog)
+play() { play_of day; }
