@@ -1,0 +1,220 @@
+//! Facts of the statements in `testdata/statements`, and what hostile text costs.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The rows of a table whose last column is a statement.
+fn rows<const N: usize>(text: &str) -> impl Iterator<Item = [&str; N]> {
+    text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let columns: Vec<_> = line.splitn(N, '\t').collect();
+        columns.try_into().unwrap_or_else(|_| panic!("{N} columns: {line}"))
+    })
+}
+
+fn list(text: &str) -> Vec<String> {
+    let mut names: Vec<_> = text.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+fn names(flags: &[Flag]) -> Vec<String> {
+    let mut names: Vec<_> = flags.iter().map(ToString::to_string).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn facts_are_as_listed() {
+    let text = include_str!("../../../../testdata/statements/facts.tsv");
+    let mut wrong = String::new();
+    for [dialect, command, read, written, flags, sql] in rows(text) {
+        let facts = Facts::of(sql, dialect.parse().expect("a dialect"));
+        let got = (
+            facts.command.as_str(),
+            facts.tables_read.clone(),
+            facts.tables_written.clone(),
+            names(&facts.flags),
+        );
+        let expected = (command, list(read), list(written), list(flags));
+        if got != expected {
+            wrong += &format!("{sql}\n  got {got:?}\n  not {expected:?}\n");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn columns_and_functions_are_as_listed() {
+    let text = include_str!("../../../../testdata/statements/names.tsv");
+    let mut wrong = String::new();
+    for [dialect, parsed, columns, functions, sql] in rows(text) {
+        let facts = Facts::of(sql, dialect.parse().expect("a dialect"));
+        let got = (facts.parsed.to_string(), facts.columns, facts.functions);
+        let expected = (parsed.to_owned(), list(columns), list(functions));
+        if got != expected {
+            wrong += &format!("{sql}\n  got {got:?}\n  not {expected:?}\n");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Shapes that make parsers recurse, backtrack or build deep trees, below and above the limits
+/// of what the parser is given. A slow or crashing one would show here.
+#[test]
+fn hostile_text_has_facts() {
+    let nested = [
+        ("select ", "(", "1", ")"),
+        ("select * from ", "(", "t", ")"),
+        ("select ", "(select ", "1", ")"),
+        ("select * from ", "(select * from ", "t", ") x"),
+        ("select ", "f(", "a", ")"),
+        ("select ", "not ", "a", ""),
+        ("select ", "- ", "a", ""),
+        ("select ", "case when ", "a", " then b end"),
+        ("select ", "cast(", "a", " as int)"),
+        ("select ", "array[", "a", "]"),
+        ("select ", "a in (", "b", ")"),
+        ("", "with x as (", "select 1", ") select 1"),
+        ("select ", "a or ", "b", ""),
+        ("select ", "a + ", "b", ""),
+        ("", "select 1 union ", "select 2", ""),
+        ("", "explain ", "select 2", ""),
+        ("", "explain analyze ", "select 2", ""),
+        ("", "describe ", "select 2", ""),
+        ("", "prepare x as ", "select 2", ""),
+        ("", "if a then ", "select 2;", " end if;"),
+        ("", "while a do ", "select 2;", " end while;"),
+        ("", "begin ", "select 2;", " end;"),
+        ("", "declare c cursor for ", "select 2", ""),
+        ("", "create view v as ", "select 2", ""),
+        ("", "merge into t using ", "t", ""),
+        ("", "alter table t add check ((", "a", "))"),
+        ("create table t (a ", "array<", "int", ">)"),
+        ("create table t (a ", "struct<x ", "int", ">)"),
+        ("select a from t where x = ", "any(", "select 1", ")"),
+        ("select a from t where ", "exists (select 1 from u where ", "a = 1", ")"),
+        ("insert into t ", "with x as (", "select 1", ") select 1"),
+        ("select a ", "over (partition by f(", "a", "))"),
+        ("select ", "extract(day from ", "a", ")"),
+        ("select ", "substring(a from ", "1", ")"),
+        ("select ", "trim(", "a", ")"),
+        ("select ", "position(a in ", "b", ")"),
+        ("select ", "row(", "b", ")"),
+        ("select ", "x.f(a => ", "b", ")"),
+        ("select ", "{fn f(", "b", ")}"),
+        ("select ", "date '", "", ""),
+        ("select ", "a.", "b", ""),
+        ("select * from a", " join b on true", "", ""),
+        ("select * from a", ", lateral (b", "", ")"),
+        ("select a", "::int", "", ""),
+        ("select a", "[1]", "", ""),
+        ("do $$ ", "begin update ", "", ""),
+        ("", "delete from t; ", "", ""),
+        ("", "create function f() begin ", "", ""),
+        ("select a from t where ", "a between b and ", "c", ""),
+        ("select ", "interval ", "a", ""),
+        ("select a < ", "b < ", "c", ""),
+    ];
+    for (head, open, middle, close) in nested {
+        for repeats in [10, 30, 60, 400, 1_500, 50_000] {
+            let sql = format!("{head}{}{middle}{}", open.repeat(repeats), close.repeat(repeats));
+            for dialect in [Dialect::PostgreSql, Dialect::MySql] {
+                let facts = Facts::of(&sql, dialect);
+                assert!(!facts.command.is_empty(), "{open} {repeats}");
+            }
+        }
+    }
+}
+
+#[test]
+fn names_are_limited_and_the_limit_shows() {
+    let tables: Vec<_> = (0..3_000).map(|number| format!("t{number}")).collect();
+    let facts = Facts::of(&format!("select 1 from {}", tables.join(",")), Dialect::PostgreSql);
+    assert_eq!(facts.tables_read.len(), 1024);
+    assert!(facts.flags.contains(&Flag::FactsTruncated));
+}
+
+#[test]
+fn facts_serialise_with_their_names() {
+    let facts = Facts::of("DELETE FROM users", Dialect::PostgreSql);
+    let json = serde_json::to_value(&facts).expect("facts are plain data");
+    assert_eq!(json["command"], "DELETE");
+    assert_eq!(json["tables_written"][0], "users");
+    assert_eq!(json["flags"][0], "no_where");
+    assert_eq!(json["parsed"], true);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 1_500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Mixed nesting, deep enough to show a parser that tries twice at each level.
+    #[test]
+    fn mixed_nesting_has_facts(
+        pieces in prop::collection::vec(prop::sample::select(NESTING.to_vec()), 0..40),
+        closes in any::<bool>(),
+    ) {
+        let opening: String = pieces.iter().map(|(open, _)| *open).collect();
+        let closing: String = pieces.iter().rev().map(|(_, close)| *close).collect();
+        let sql = format!("select {opening}a{}", if closes { &closing } else { "" });
+        for dialect in [Dialect::PostgreSql, Dialect::MySql] {
+            prop_assert_eq!(Facts::of(&sql, dialect).command, "SELECT");
+        }
+    }
+}
+
+/// Each pair of levels by turns; finishing at all is what is proved.
+#[test]
+fn paired_nesting_has_facts() {
+    for (one, one_end) in NESTING {
+        for (other, other_end) in NESTING {
+            for repeats in [4, 20] {
+                let opening = format!("{one}{other}").repeat(repeats);
+                let closing = format!("{other_end}{one_end}").repeat(repeats);
+                for dialect in [Dialect::PostgreSql, Dialect::MySql] {
+                    for sql in [format!("select {opening}a{closing}"), format!("select {opening}")]
+                    {
+                        assert_eq!(Facts::of(&sql, dialect).command, "SELECT");
+                    }
+                }
+            }
+        }
+    }
+}
+
+const NESTING: &[(&str, &str)] = &[
+    ("(", ")"),
+    ("f(", ")"),
+    ("array[", "]"),
+    ("not ", ""),
+    ("- ", ""),
+    ("case when ", " then 1 end"),
+    ("case a when ", " then 1 else 2 end"),
+    ("interval ", ""),
+    ("(select ", ")"),
+    ("a in (", ")"),
+    ("a + ", ""),
+    ("a between b and ", ""),
+    ("a and ", ""),
+    ("cast(", " as int)"),
+    ("exists (select ", ")"),
+    ("* from (", ")"),
+    ("* from (select ", ") x"),
+    ("* from a join (", ") on true"),
+    ("any(", ")"),
+    ("extract(day from ", ")"),
+    ("row(", ")"),
+    ("a::int[", "]"),
+    ("date ", ""),
+    ("x.y(", ")"),
+    ("a, ", ""),
+    ("a < ", ""),
+    ("position(a in ", ")"),
+    ("if(", ", 1, 2)"),
+    ("a[", "]"),
+    ("1 union select ", ""),
+];

@@ -1,0 +1,280 @@
+//! Tables of a statement as its tokens show them, for any text: what stands after `FROM`, `JOIN`,
+//! `INTO`, `UPDATE`, `TABLE` … and is neither a function nor a `WITH` query.
+
+mod with_query;
+
+use crate::command::object_at;
+use crate::lexer::Kind;
+use crate::names::Names;
+use crate::outline::Phrase;
+use with_query::WithQueries;
+
+/// Around one table; keeps the cost of hostile nesting linear.
+const PARENTHESES_MAX: usize = 64;
+/// From `UPDATE` to its `SET`; likewise.
+const UPDATE_TOKENS_MAX: usize = 256;
+
+/// Finds the tables of one phrase.
+pub(crate) struct Relations<'o> {
+    phrase: &'o Phrase<'o>,
+    with_queries: WithQueries<'o>,
+    using_lists_tables: bool,
+    /// Positions that name tables or their aliases, so that they are not taken for columns.
+    pub(crate) taken: Vec<bool>,
+    pub(crate) aliases: Vec<&'o str>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+impl<'o> Relations<'o> {
+    pub(crate) fn find(phrase: &'o Phrase<'o>, names: &mut Names) -> Self {
+        let mut relations = Self {
+            phrase,
+            with_queries: WithQueries::find(phrase),
+            using_lists_tables: phrase.has_any(&["delete", "merge"]),
+            taken: vec![false; phrase.len()],
+            aliases: Vec::new(),
+        };
+        relations.definition(names);
+        let mut open = Vec::new();
+        for at in 0..phrase.len() {
+            match phrase.kind(at) {
+                Kind::Open => open.push(at),
+                Kind::Close => {
+                    open.pop();
+                }
+                Kind::Word => relations.clause(at, open.last().copied(), names),
+                _ => {}
+            }
+        }
+        relations
+    }
+
+    fn clause(&mut self, at: usize, opener: Option<usize>, names: &mut Names) {
+        let phrase = self.phrase;
+        match phrase.word(at) {
+            "from" if phrase.word_before(at) == "delete" => {}
+            "from" if self.lists_tables(at, opener) => self.list(at + 1, Access::Read, names),
+            "join" | "straight_join" => self.one(at + 1, Access::Read, names),
+            "using" if self.using_lists_tables && !self.is_column_list(at + 1) => {
+                self.list(at + 1, Access::Read, names);
+            }
+            "into" => self.into(at, names),
+            "insert" | "replace" if at == 0 => self.insert_without_into(names),
+            "update" if is_update(phrase, at) => self.list(at + 1, Access::Write, names),
+            "delete" => self.delete(at, names),
+            "table" if at == 0 || self.is_table_query(at) => {
+                self.one(at + 1, Access::Read, names);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether `FROM` lists tables, unlike in `extract(day from x)` or `REVOKE … FROM`.
+    fn lists_tables(&self, at: usize, opener: Option<usize>) -> bool {
+        let phrase = self.phrase;
+        let in_call = opener.is_some_and(|open| {
+            let function = phrase.word_before(open);
+            matches!(function, "extract" | "substring" | "trim" | "overlay" | "position")
+        });
+        let distinct_from = phrase.word_before(at) == "distinct"
+            && matches!(phrase.word(at.saturating_sub(2)), "is" | "not");
+        let head = matches!(
+            phrase.word(0),
+            "revoke" | "fetch" | "move" | "show" | "close" | "import" | "set" | "load" | "copy"
+        );
+        let top_level = opener.is_none();
+        let other = in_call || distinct_from || phrase.word_before(at) == "values";
+        !other && (!head || !top_level)
+    }
+
+    fn is_column_list(&self, at: usize) -> bool {
+        self.phrase.kind(at) == Kind::Open && self.phrase.word(at + 1) != "select"
+    }
+
+    fn is_table_query(&self, at: usize) -> bool {
+        let phrase = self.phrase;
+        phrase.kind_before(at) == Kind::Open
+            || matches!(phrase.word_before(at), "as" | "union" | "all" | "except" | "intersect")
+    }
+
+    fn into(&mut self, at: usize, names: &mut Names) {
+        let noise = ["table", "temp", "temporary", "unlogged", "strict"];
+        let mut next = at + 1;
+        while noise.contains(&self.phrase.word(next)) {
+            next += 1;
+        }
+        if self.phrase.word(0) == "grant" {
+            return;
+        }
+        self.one(next, Access::Write, names);
+    }
+
+    /// MySQL lets `INTO` go.
+    fn insert_without_into(&mut self, names: &mut Names) {
+        let noise = ["low_priority", "high_priority", "delayed", "ignore"];
+        let mut next = 1;
+        while noise.contains(&self.phrase.word(next)) {
+            next += 1;
+        }
+        self.one(next, Access::Write, names);
+    }
+
+    fn delete(&mut self, at: usize, names: &mut Names) {
+        let noise = ["low_priority", "quick", "ignore"];
+        let mut next = at + 1;
+        while noise.contains(&self.phrase.word(next)) {
+            next += 1;
+        }
+        if self.phrase.word(next) == "from" {
+            self.list(next + 1, Access::Write, names);
+        } else if at == 0 && self.phrase.on_level(next, &["from"]).is_some() {
+            // MySQL: `DELETE a, b FROM a JOIN b …`.
+            self.list(next, Access::Write, names);
+        }
+    }
+
+    /// `CREATE`, `ALTER`, `DROP`, `TRUNCATE`, `COPY`, `LOCK`, `REFRESH`.
+    fn definition(&mut self, names: &mut Names) {
+        let phrase = self.phrase;
+        let skip = |mut at: usize| {
+            while matches!(phrase.word(at), "if" | "not" | "exists" | "only" | "concurrently") {
+                at += 1;
+            }
+            at
+        };
+        match phrase.word(0) {
+            "create" | "alter" | "drop" => {
+                let at = object_at(phrase);
+                let wide = matches!(phrase.word(at), "foreign" | "materialized");
+                let at = at + usize::from(wide);
+                match phrase.word(at) {
+                    "table" | "view" => self.list(skip(at + 1), Access::Write, names),
+                    "index" | "trigger" | "policy" if phrase.word(0) == "create" => {
+                        if let Some(on) = phrase.on_level(at, &["on"]) {
+                            self.one(skip(on + 1), Access::Write, names);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            "truncate" => {
+                let at = 1 + usize::from(phrase.word(1) == "table");
+                self.list(skip(at), Access::Write, names);
+            }
+            "lock" => {
+                let at = 1 + usize::from(matches!(phrase.word(1), "table" | "tables"));
+                self.list(skip(at), Access::Read, names);
+            }
+            "refresh" => self.one(skip(3), Access::Write, names),
+            "describe" | "desc" => self.one(1, Access::Read, names),
+            "copy" => {
+                let at = 1 + usize::from(phrase.word(1) == "binary");
+                let from = phrase.on_level(at, &["from", "to"]).map(|at| phrase.word(at));
+                let access = if from == Some("from") { Access::Write } else { Access::Read };
+                self.copied(at, access, names);
+            }
+            _ => {}
+        }
+    }
+
+    /// The table of `COPY`; what follows in parentheses are its columns.
+    fn copied(&mut self, at: usize, access: Access, names: &mut Names) {
+        let Some((name, end)) = self.phrase.qualified(at) else { return };
+        self.take(at, end);
+        match access {
+            Access::Read => names.read.insert(name),
+            Access::Write => names.written.insert(name),
+        }
+    }
+
+    fn list(&mut self, from: usize, access: Access, names: &mut Names) {
+        let mut at = from;
+        loop {
+            at = self.table(at, access, names);
+            at = self.alias(at);
+            if self.phrase.kind(at) != Kind::Comma {
+                return;
+            }
+            at += 1;
+        }
+    }
+
+    fn one(&mut self, at: usize, access: Access, names: &mut Names) {
+        let end = self.table(at, access, names);
+        self.alias(end);
+    }
+
+    /// One table at `at`; gives where it ends.
+    fn table(&mut self, mut at: usize, access: Access, names: &mut Names) -> usize {
+        let phrase = self.phrase;
+        while matches!(phrase.word(at), "only" | "lateral" | "ignore" | "low_priority") {
+            at += 1;
+        }
+        if phrase.kind(at) == Kind::Open {
+            // A query, whose own clauses are seen on the way, or a join in parentheses.
+            let outer = at;
+            while phrase.kind(at) == Kind::Open && at < outer + PARENTHESES_MAX {
+                at += 1;
+            }
+            if phrase.name(at).is_some() {
+                self.one(at, access, names);
+            }
+            return phrase.closing(outer) + 1;
+        }
+        let Some((name, end)) = phrase.qualified(at).filter(|(name, _)| !name.starts_with('@'))
+        else {
+            return at;
+        };
+        if access == Access::Read && phrase.kind(end) == Kind::Open {
+            return phrase.closing(end) + 1;
+        }
+        self.take(at, end);
+        self.aliases.push(name.rsplit_once('.').map_or_else(|| phrase.word(at), |_| ""));
+        let qualified = end > at + 1;
+        if qualified || !self.with_queries.hides(&name, at) {
+            match access {
+                Access::Read => names.read.insert(name),
+                Access::Write => names.written.insert(name),
+            }
+        }
+        end
+    }
+
+    /// `[AS] alias [(columns)]` after a table.
+    fn alias(&mut self, mut at: usize) -> usize {
+        let phrase = self.phrase;
+        if phrase.kind(at) == Kind::Operator && phrase.get(at).is_some_and(|i| i.text == "*") {
+            at += 1;
+        }
+        at += usize::from(phrase.word(at) == "as");
+        let Some(alias) = phrase.name(at) else { return at };
+        if matches!(alias, "tablesample" | "ignore" | "force" | "use" | "cascade" | "restart") {
+            return at;
+        }
+        self.aliases.push(alias);
+        self.take(at, at + 1);
+        if phrase.kind(at + 1) == Kind::Open { phrase.closing(at + 1) + 1 } else { at + 1 }
+    }
+
+    fn take(&mut self, from: usize, to: usize) {
+        if let Some(taken) = self.taken.get_mut(from..to) {
+            taken.fill(true);
+        }
+    }
+}
+
+/// Whether the `update` at `at` is the command and not `FOR UPDATE`, `ON UPDATE`, `DO UPDATE`,
+/// a privilege, or an event of a trigger.
+pub(crate) fn is_update(phrase: &Phrase<'_>, at: usize) -> bool {
+    let before = phrase.word_before(at);
+    let other = ["for", "on", "do", "key", "before", "after", "or", "of", "grant", "revoke", "no"];
+    phrase.word(at) == "update"
+        && !other.contains(&before)
+        && phrase.word(at + 1) != "set"
+        && phrase.level(at + 1).take(UPDATE_TOKENS_MAX).any(|at| phrase.word(at) == "set")
+}
