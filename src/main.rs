@@ -3,6 +3,8 @@
 //! The binary is the only place where the stages meet: `command` holds one subcommand a file,
 //! `config` every setting, `pipeline` wires the stages and stops them in order.
 
+#![expect(unreachable_pub, reason = "in a binary `pub` says what other rooms use")]
+
 mod command;
 mod config;
 mod pipeline;

@@ -8,3 +8,4 @@ mod csvlog;
 mod postgresql;
 mod replay;
 mod tidy;
+mod webhook;

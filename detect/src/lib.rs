@@ -6,10 +6,12 @@
 //! - `normaliser`, `subject`: what SQL means, and an event as rules see it.
 //! - [`Rule`], [`RuleSet`]: Sigma files with explanations and tests of their own.
 //! - `verdict`, `correlator`, `episode`: rules on one event, on several, and one alert a cause.
+//! - `continuity`: whether audit records are missing.
 //! - `baseline`: what is usual for an identity.
 //! - `finding`: alerts and their texts.
 
 mod baseline;
+mod continuity;
 mod correlator;
 mod detector;
 mod episode;

@@ -6,7 +6,10 @@
 //! - [`Stream`]: what a source writes, over all of its files: pieces of files in, batches out.
 
 mod format;
+mod log_settings;
+pub mod source;
 mod stream;
 
 pub use format::{names as format_names, recognise};
+pub use log_settings::{LogSettings, LogSettingsError};
 pub use stream::{Counts, Decoded, RestoreError, Stream, StreamSettings};

@@ -1,0 +1,67 @@
+//! One rule: a Sigma file with what people need to act on it, and its own tests.
+
+mod case;
+mod file;
+mod set;
+mod template;
+
+pub use case::CaseOutcome;
+pub use file::RuleError;
+pub use set::RuleSet;
+
+pub(crate) use set::fields_of;
+pub(crate) use template::Template;
+
+use event::alert::Severity;
+
+/// What people need to know of a rule; the Sigma documents stay in the [`RuleSet`].
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Id in the catalogue, such as `D01`.
+    pub id: String,
+    /// File it was read from.
+    pub path: String,
+    /// What it is, in a few words.
+    pub title: String,
+    /// What it looks for, in a sentence or two.
+    pub description: String,
+    /// How bad a match is.
+    pub severity: Severity,
+    /// MITRE ATT&CK techniques, such as `T1059.004`.
+    pub attack: Vec<String>,
+    /// Controls a match is evidence for, such as `SOC 2 CC6.8`.
+    pub controls: Vec<String>,
+    /// What else may cause a match.
+    pub false_positives: Vec<String>,
+    /// What to check first, in order.
+    pub investigation: Vec<String>,
+    /// What it cannot see.
+    pub known_gaps: Vec<String>,
+    /// How many tests it carries.
+    pub tests: usize,
+    pub(crate) details: Details,
+}
+
+/// What detection needs of a rule when it has matched.
+#[derive(Clone, Debug)]
+pub(crate) struct Details {
+    pub(crate) explanation: Explanation,
+    /// Columns shown as observed.
+    pub(crate) observed: Vec<String>,
+    /// Columns that tell one cause from another.
+    pub(crate) episode_by: Vec<String>,
+    /// An episode ends after so long without a hit.
+    pub(crate) quiet_seconds: i64,
+    /// Whether a registered job is no alert at all.
+    pub(crate) silent_for_jobs: bool,
+    pub(crate) cases: Vec<case::Case>,
+}
+
+/// The texts of an alert.
+#[derive(Clone, Debug)]
+pub(crate) struct Explanation {
+    pub(crate) engineer: Template,
+    pub(crate) manager: Template,
+    pub(crate) silent_engineer: Template,
+    pub(crate) silent_manager: Template,
+}

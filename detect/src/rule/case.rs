@@ -1,0 +1,190 @@
+//! The tests that a rule carries: events, and how often the rule must alert.
+
+use event::vocabulary::{AccessPath, Action, ActorKind, Evidence, Outcome, StatementState};
+use event::{AuditEvent, EventBatchBuilder, EventId, Timestamp};
+use serde::Deserialize;
+
+use super::{Rule, RuleSet};
+use crate::{DetectSettings, Detector, JobSettings};
+
+/// One test of a rule.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    /// What it shows.
+    name: String,
+    /// Alerts of this rule that must come, no more and no fewer.
+    alerts: usize,
+    /// Where the events were taken from, as `file:line` of `testdata`; absent if written by hand.
+    #[serde(default, rename = "from")]
+    _from: Option<String>,
+    /// Registered jobs, if the case is about them.
+    #[serde(default)]
+    jobs: Vec<JobSettings>,
+    /// In order of time.
+    events: Vec<CaseEvent>,
+}
+
+/// The columns of one event, or of many alike.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CaseEvent {
+    /// So many events…
+    repeat: u32,
+    /// …so far apart, the first one so long after the event before.
+    after_seconds: f64,
+    engine: String,
+    instance: String,
+    database: Option<String>,
+    action: Action,
+    command: Option<String>,
+    user: Option<String>,
+    actor: Option<String>,
+    actor_kind: Option<ActorKind>,
+    path: Option<AccessPath>,
+    client_address: Option<String>,
+    client_host: Option<String>,
+    application: Option<String>,
+    authentication: Option<String>,
+    session: String,
+    statement_number: Option<i64>,
+    object_kind: Option<String>,
+    object: Option<String>,
+    statement: Option<String>,
+    rows: Option<i64>,
+    outcome: Outcome,
+    error_code: Option<String>,
+    error: Option<String>,
+}
+
+impl Default for CaseEvent {
+    fn default() -> Self {
+        Self {
+            repeat: 1,
+            after_seconds: 1.0,
+            engine: "postgresql".into(),
+            instance: "main".into(),
+            database: Some("shop".into()),
+            action: Action::Other,
+            command: None,
+            user: None,
+            actor: None,
+            actor_kind: None,
+            path: None,
+            client_address: Some("127.0.0.1".into()),
+            client_host: None,
+            application: None,
+            authentication: None,
+            session: "s1".into(),
+            statement_number: None,
+            object_kind: None,
+            object: None,
+            statement: None,
+            rows: None,
+            outcome: Outcome::Succeeded,
+            error_code: None,
+            error: None,
+        }
+    }
+}
+
+/// How one test of a rule ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseOutcome {
+    /// Id of the rule.
+    pub rule: String,
+    /// File of the rule.
+    pub path: String,
+    /// Name of the test.
+    pub name: String,
+    /// Alerts that had to come.
+    pub expected: usize,
+    /// Alerts that came.
+    pub observed: usize,
+    /// Why it could not run, if it could not.
+    pub problem: Option<String>,
+}
+
+impl CaseOutcome {
+    /// Whether the rule did what the test asks for.
+    pub fn passed(&self) -> bool {
+        self.problem.is_none() && self.expected == self.observed
+    }
+}
+
+/// Runs the tests of the rules in `set`.
+pub(super) fn run(set: &RuleSet) -> Vec<CaseOutcome> {
+    let cases =
+        set.rules().iter().flat_map(|rule| rule.details.cases.iter().map(move |case| (rule, case)));
+    cases.map(|(rule, case)| run_case(set, rule, case)).collect()
+}
+
+fn run_case(set: &RuleSet, rule: &Rule, case: &Case) -> CaseOutcome {
+    let mut settings = DetectSettings { jobs: case.jobs.clone(), ..DetectSettings::default() };
+    settings.baseline.enabled = false;
+    let outcome = |observed, problem| CaseOutcome {
+        rule: rule.id.clone(),
+        path: rule.path.clone(),
+        name: case.name.clone(),
+        expected: case.alerts,
+        observed,
+        problem,
+    };
+    let mut detector = match Detector::new(&settings, set.clone()) {
+        Ok(detector) => detector,
+        Err(problem) => return outcome(0, Some(problem.to_string())),
+    };
+    let mut batch = EventBatchBuilder::default();
+    // A Monday morning; only differences matter.
+    let mut micros = 1_794_819_600_000_000_i64;
+    for event in &case.events {
+        for _ in 0..event.repeat {
+            micros += (event.after_seconds * 1e6) as i64;
+            let id = EventId::of(&[case.name.as_bytes(), &(batch.len() as u64).to_le_bytes()]);
+            batch.push(&event.borrowed(id, Timestamp(micros)));
+        }
+    }
+    let alerts = detector.observe(batch.finish()).alerts;
+    // An alert of low severity is what a registered job leaves of a critical rule.
+    let counts = |alert: &&event::Alert| {
+        alert.rule == rule.id && (case.jobs.is_empty() || alert.severity == rule.severity)
+    };
+    outcome(alerts.iter().filter(counts).count(), None)
+}
+
+impl CaseEvent {
+    fn borrowed(&self, id: EventId, time: Timestamp) -> AuditEvent<'_> {
+        let base = AuditEvent::new("test", "test", &self.engine, &self.instance);
+        AuditEvent {
+            id,
+            time,
+            received: time,
+            evidence: Evidence::B,
+            database: self.database.as_deref(),
+            action: self.action,
+            command: self.command.as_deref(),
+            user: self.user.as_deref(),
+            actor: self.actor.as_deref(),
+            actor_kind: self.actor_kind,
+            path: self.path,
+            client_address: self.client_address.as_deref(),
+            client_host: self.client_host.as_deref(),
+            application: self.application.as_deref(),
+            authentication: self.authentication.as_deref(),
+            session: Some(&self.session),
+            statement_number: self.statement_number,
+            object_kind: self.object_kind.as_deref(),
+            object: self.object.as_deref(),
+            statement: self.statement.as_deref(),
+            statement_state: match self.statement {
+                Some(_) => StatementState::Full,
+                None => StatementState::Absent,
+            },
+            rows: self.rows,
+            outcome: self.outcome,
+            error_code: self.error_code.as_deref(),
+            error: self.error.as_deref(),
+            ..base
+        }
+    }
+}

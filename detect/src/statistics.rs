@@ -1,0 +1,58 @@
+//! What a detector has done, in numbers; most of them are part of its snapshot.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Counters of one detector; they only grow, but for the gauges at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Events observed.
+    pub events: u64,
+    /// Events that correlations left out because they came too late.
+    pub late_events: u64,
+    /// Alerts, by rule.
+    pub alerts: BTreeMap<String, u64>,
+    /// Hits that belong to an episode which has alerted, by rule.
+    pub repeated: BTreeMap<String, u64>,
+    /// Hits that a registered job was meant to cause, by rule.
+    pub expected: BTreeMap<String, u64>,
+    /// Verdicts that were remembered; as the next two, since the process started.
+    pub verdict_hits: u64,
+    /// Verdicts that the rules had to give.
+    pub verdict_misses: u64,
+    /// Remembered verdicts that made room for others.
+    pub verdict_evictions: u64,
+    /// Correlation groups that made room for others: a sign of flooding.
+    pub group_evictions: u64,
+    /// Episodes that made room for others: a sign of flooding.
+    pub episode_evictions: u64,
+    /// Identities that made room for others: a sign of flooding.
+    pub identity_evictions: u64,
+    /// Values of identities that made room for others: a sign of flooding.
+    pub value_evictions: u64,
+    /// Values that the organisation had no room for.
+    pub organisation_evictions: u64,
+    /// Identities known now.
+    pub identities: u64,
+    /// Correlation groups counted now.
+    pub groups: u64,
+    /// Episodes running now.
+    pub episodes: u64,
+}
+
+impl Statistics {
+    /// Without what follows from when the process started, not from the events.
+    pub(crate) fn of_stream(&self) -> Self {
+        Self { verdict_hits: 0, verdict_misses: 0, verdict_evictions: 0, ..self.clone() }
+    }
+
+    pub(crate) fn count(counter: &mut BTreeMap<String, u64>, rule: &str) {
+        match counter.get_mut(rule) {
+            Some(count) => *count += 1,
+            None => {
+                counter.insert(rule.to_owned(), 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! One event as rules see it: fields are the columns of `events`, plus three derived ones.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use event::AuditEvent;
+use rsigma_eval::{Event, EventValue};
+
+use crate::normaliser::Meaning;
+
+/// An event, what its SQL means, and what follows from both.
+pub(crate) struct Subject<'a> {
+    pub(crate) event: &'a AuditEvent<'a>,
+    pub(crate) meaning: &'a Meaning,
+    /// See [`client_network`].
+    pub(crate) client_network: &'a str,
+    /// Highest sensitivity among the tables.
+    pub(crate) sensitivity: Option<i32>,
+}
+
+/// A column that rules can look at.
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    /// Whether verdicts may be remembered by its values; the others are too diverse.
+    pub(crate) memorable: bool,
+    /// Whether the statement, or without one the object, decides its value.
+    pub(crate) of_statement: bool,
+}
+
+const fn event_column(name: &'static str) -> Column {
+    Column { name, memorable: true, of_statement: false }
+}
+
+const fn statement_column(name: &'static str) -> Column {
+    Column { name, memorable: true, of_statement: true }
+}
+
+const fn diverse_column(name: &'static str) -> Column {
+    Column { name, memorable: false, of_statement: false }
+}
+
+/// Every field of a rule. `client` is the address, else the host; `client_network` its /24 or
+/// /48; `identity` the person if known, else the account.
+pub(crate) const COLUMNS: &[Column] = &[
+    event_column("source"),
+    event_column("format"),
+    event_column("evidence"),
+    event_column("engine"),
+    event_column("instance"),
+    event_column("database"),
+    event_column("action"),
+    event_column("command"),
+    event_column("user"),
+    event_column("actor"),
+    event_column("actor_kind"),
+    event_column("actor_basis"),
+    event_column("identity"),
+    event_column("path"),
+    event_column("client_address"),
+    event_column("client_host"),
+    event_column("client"),
+    event_column("client_network"),
+    event_column("application"),
+    event_column("authentication"),
+    event_column("tls"),
+    event_column("object_kind"),
+    event_column("object"),
+    event_column("statement_state"),
+    event_column("outcome"),
+    event_column("error_code"),
+    event_column("error"),
+    event_column("grant_id"),
+    statement_column("fingerprint"),
+    statement_column("tables_read"),
+    statement_column("tables_written"),
+    statement_column("columns"),
+    statement_column("functions"),
+    statement_column("flags"),
+    statement_column("sensitivity"),
+    diverse_column("id"),
+    diverse_column("time"),
+    diverse_column("session"),
+    diverse_column("statement"),
+    diverse_column("parameters"),
+    diverse_column("client_port"),
+    diverse_column("statement_number"),
+    diverse_column("position"),
+    diverse_column("rows"),
+    diverse_column("duration_us"),
+];
+
+/// The column called `name`.
+pub(crate) fn column(name: &str) -> Option<&'static Column> {
+    COLUMNS.iter().find(|column| column.name == name)
+}
+
+/// The network that stands for a client: `10.1.2.0/24`, `2001:db8:1::/48`, the host's name, or
+/// nothing.
+pub(crate) fn client_network(event: &AuditEvent<'_>, into: &mut String) {
+    into.clear();
+    let address = event.client_address.and_then(|text| text.parse::<IpAddr>().ok());
+    // Writing to a string cannot fail.
+    let _ = match address.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => {
+            let [a, b, c, _] = address.octets();
+            write!(into, "{a}.{b}.{c}.0/24")
+        }
+        Some(IpAddr::V6(address)) => {
+            let [a, b, c, ..] = address.segments();
+            write!(into, "{a:x}:{b:x}:{c:x}::/48")
+        }
+        None => {
+            into.push_str(event.client_address.or(event.client_host).unwrap_or_default());
+            Ok(())
+        }
+    };
+}
+
+impl Subject<'_> {
+    /// The client's address, else its host.
+    pub(crate) fn client(&self) -> Option<&str> {
+        self.event.client_address.or(self.event.client_host)
+    }
+
+    /// The engine's tag, else the SQL's own.
+    pub(crate) fn command(&self) -> Option<&str> {
+        self.event.command.or(self.meaning.command())
+    }
+
+    /// A text column; `None` for an empty one and for those that hold no text.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        let event = self.event;
+        match name {
+            "source" => Some(event.source),
+            "format" => Some(event.format),
+            "evidence" => Some(event.evidence.as_str()),
+            "engine" => Some(event.engine),
+            "instance" => Some(event.instance),
+            "database" => event.database,
+            "action" => Some(event.action.as_str()),
+            "command" => self.command(),
+            "user" => event.user,
+            "actor" => event.actor,
+            "actor_kind" => event.actor_kind.map(|kind| kind.as_str()),
+            "actor_basis" => event.actor_basis.map(|basis| basis.as_str()),
+            "identity" => event.identity(),
+            "path" => event.path.map(|path| path.as_str()),
+            "client_address" => event.client_address,
+            "client_host" => event.client_host,
+            "client" => self.client(),
+            "client_network" => Some(self.client_network).filter(|text| !text.is_empty()),
+            "application" => event.application,
+            "authentication" => event.authentication,
+            "tls" => event.tls,
+            "object_kind" => event.object_kind,
+            "object" => event.object,
+            "statement_state" => Some(event.statement_state.as_str()),
+            "outcome" => Some(event.outcome.as_str()),
+            "error_code" => event.error_code,
+            "error" => event.error,
+            "grant_id" => event.grant_id,
+            "session" => event.session,
+            "statement" => event.statement,
+            "parameters" => event.parameters,
+            _ => None,
+        }
+    }
+
+    /// A column as an explanation shows it; lists with commas.
+    pub(crate) fn shown(&self, name: &str) -> Option<String> {
+        match self.get_field(name)? {
+            EventValue::Str(text) => Some(text.into_owned()),
+            EventValue::Int(number) => Some(number.to_string()),
+            EventValue::Array(items) => {
+                let texts: Vec<_> =
+                    items.iter().filter_map(|item| item.as_str().map(Cow::into_owned)).collect();
+                (!texts.is_empty()).then(|| texts.join(", "))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// An empty list is no value, as in the columns.
+fn list<T: AsRef<str>>(texts: &[T]) -> Option<EventValue<'_>> {
+    if texts.is_empty() {
+        return None;
+    }
+    let texts = texts.iter().map(|text| EventValue::Str(Cow::Borrowed(text.as_ref())));
+    Some(EventValue::Array(texts.collect()))
+}
+
+impl Event for Subject<'_> {
+    fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
+        let number = |value: Option<i64>| value.map(EventValue::Int);
+        match path {
+            "flags" => list(self.meaning.flags()),
+            "tables_read" => list(self.meaning.tables_read()),
+            "tables_written" => list(self.meaning.tables_written()),
+            "columns" => list(self.meaning.columns()),
+            "functions" => list(self.meaning.functions()),
+            "fingerprint" => self
+                .meaning
+                .fingerprint
+                .map(|fingerprint| EventValue::Str(format!("{fingerprint:016x}").into())),
+            "id" => Some(EventValue::Str(self.event.id.to_string().into())),
+            "time" => Some(EventValue::Str(self.event.time.to_string().into())),
+            "client_port" => number(self.event.client_port.map(i64::from)),
+            "statement_number" => number(self.event.statement_number),
+            "position" => number(Some(self.event.position)),
+            "rows" => number(self.event.rows),
+            "duration_us" => number(self.event.duration_us),
+            "sensitivity" => number(self.sensitivity.map(i64::from)),
+            _ => self.text(path).map(|text| EventValue::Str(Cow::Borrowed(text))),
+        }
+    }
+
+    fn any_string_value(&self, predicate: &dyn Fn(&str) -> bool) -> bool {
+        self.all_string_values().iter().any(|text| predicate(text))
+    }
+
+    fn all_string_values(&self) -> Vec<Cow<'_, str>> {
+        let texts = COLUMNS.iter().filter_map(|column| self.text(column.name));
+        let lists = [
+            self.meaning.tables_read(),
+            self.meaning.tables_written(),
+            self.meaning.columns(),
+            self.meaning.functions(),
+        ];
+        let lists = lists.into_iter().flatten().map(String::as_str);
+        texts.chain(lists).chain(self.meaning.flags().iter().copied()).map(Cow::Borrowed).collect()
+    }
+
+    /// Correlations keep the id of the events that they count, and nothing else.
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "id": self.event.id.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_stands_for_its_clients() {
+        let mut event = AuditEvent::new("log", "postgresql_csvlog", "postgresql", "main");
+        let mut network = String::new();
+        for (address, expected) in [
+            ("10.1.2.3", "10.1.2.0/24"),
+            ("::ffff:10.1.2.3", "10.1.2.0/24"),
+            ("2001:db8:1:2::3", "2001:db8:1::/48"),
+            ("unreadable", "unreadable"),
+        ] {
+            event.client_address = Some(address);
+            client_network(&event, &mut network);
+            assert_eq!(network, expected);
+        }
+        event.client_address = None;
+        event.client_host = Some("[local]");
+        client_network(&event, &mut network);
+        assert_eq!(network, "[local]");
+    }
+
+    #[test]
+    fn every_column_of_events_is_a_field_or_an_outcome_of_detection() {
+        let outcomes = ["time_basis", "date", "received", "risk", "reasons", "rules", "batch"];
+        for field in event::schema::events().fields() {
+            let known = column(field.name()).is_some() || outcomes.contains(&field.name().as_str());
+            assert!(known, "{} is not a field of rules", field.name());
+        }
+    }
+}

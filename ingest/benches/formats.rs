@@ -1,0 +1,123 @@
+//! Records per second, bytes to batches, of the four carriers of one workload.
+//!
+//! `cargo bench -p ingest`; divan counts items as records.
+
+use divan::counter::ItemsCount;
+use event::{EventId, Timestamp};
+use ingest::{Stream, StreamSettings};
+
+const RECORDS: u32 = 100_000;
+const SESSIONS: u32 = 16;
+
+/// What pgbench's built-in script makes pgaudit write.
+fn payload(record: u32) -> String {
+    let statement = record / SESSIONS + 1;
+    let account = record.wrapping_mul(2_654_435_761) % 100_000;
+    match record / SESSIONS % 4 {
+        0 => format!(
+            "AUDIT: SESSION,{statement},1,WRITE,UPDATE,TABLE,public.pgbench_accounts,\"UPDATE \
+             pgbench_accounts SET abalance = abalance + 512 WHERE aid = {account}, note = \
+             'abc';\",<none>,1"
+        ),
+        1 => format!(
+            "AUDIT: SESSION,{statement},1,READ,SELECT,TABLE,public.pgbench_accounts,SELECT \
+             abalance FROM pgbench_accounts WHERE aid = {account};,<none>,1"
+        ),
+        2 => format!(
+            "AUDIT: SESSION,{statement},1,WRITE,INSERT,TABLE,public.pgbench_history,\"INSERT INTO \
+             pgbench_history (tid, bid, aid, delta, mtime) VALUES ($1, $2, $3, $4, \
+             CURRENT_TIMESTAMP)\",\"1,2,{account},77\",1"
+        ),
+        _ => format!("AUDIT: SESSION,{statement},1,MISC,COMMIT,,,END;,<none>,0"),
+    }
+}
+
+fn log(write: impl Fn(u32, u32, &str, &str) -> String) -> Vec<u8> {
+    let mut log = String::new();
+    for record in 0..RECORDS {
+        let (minutes, seconds) = (record / 600_000 % 60, record / 10_000 % 60);
+        let time = format!("2025-03-02 10:{minutes:02}:{seconds:02}.{:03} UTC", record / 10 % 1000);
+        log += &write(4_242 + record % SESSIONS, record / SESSIONS + 4, &time, &payload(record));
+    }
+    log.into_bytes()
+}
+
+fn csvlog() -> Vec<u8> {
+    log(|process, line, time, payload| {
+        let payload = payload.replace('"', "\"\"");
+        format!(
+            "{time},\"bench\",\"shop\",{process},\"10.1.2.3:51022\",67c42e10.{process:x},{line},\
+             \"SELECT\",2025-03-02 10:00:00 UTC,3/17,0,LOG,00000,\"{payload}\",,,,,,,,,\
+             \"pgbench\",\"client backend\",,0\n"
+        )
+    })
+}
+
+fn jsonlog() -> Vec<u8> {
+    log(|process, line, time, payload| {
+        let payload = payload.replace('"', "\\\"");
+        format!(
+            "{{\"timestamp\":\"{time}\",\"user\":\"bench\",\"dbname\":\"shop\",\"pid\":{process},\
+             \"remote_host\":\"10.1.2.3\",\"remote_port\":51022,\"session_id\":\
+             \"67c42e10.{process:x}\",\"line_num\":{line},\"ps\":\"SELECT\",\"session_start\":\
+             \"2025-03-02 10:00:00 UTC\",\"vxid\":\"3/17\",\"txid\":0,\"error_severity\":\"LOG\",\
+             \"message\":\"{payload}\",\"application_name\":\"pgbench\",\"backend_type\":\
+             \"client backend\",\"query_id\":0}}\n"
+        )
+    })
+}
+
+fn stderr() -> Vec<u8> {
+    log(|process, _, time, payload| format!("{time} [{process}] bench@shop LOG:  {payload}\n"))
+}
+
+fn syslog() -> Vec<u8> {
+    log(|process, line, time, payload| {
+        format!(
+            "Mar  2 10:11:12 db1 postgres[{process}]: [{line}-1] {time} [{process}] bench@shop \
+             LOG:  {payload}\n"
+        )
+    })
+}
+
+fn run(bencher: divan::Bencher<'_, '_>, format: &str, log: &[u8]) {
+    let settings = StreamSettings { format: Some(format.to_owned()), ..StreamSettings::default() };
+    let read = || {
+        let mut stream = Stream::new(settings.clone());
+        let (file, mut rows, mut offset) = (EventId::of(&[b"bench"]), 0, 0);
+        for piece in log.chunks(1 << 20) {
+            let end = offset + piece.len();
+            stream.feed(file, offset as u64, piece, end == log.len(), Timestamp(0));
+            offset = end;
+            while let Some(decoded) = stream.take(false) {
+                rows += decoded.events.len();
+            }
+        }
+        assert_eq!(rows, RECORDS as usize);
+    };
+    bencher.counter(ItemsCount::new(RECORDS)).bench_local(read);
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn postgresql_csvlog(bencher: divan::Bencher<'_, '_>) {
+    run(bencher, "postgresql_csvlog", &csvlog());
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn postgresql_jsonlog(bencher: divan::Bencher<'_, '_>) {
+    run(bencher, "postgresql_jsonlog", &jsonlog());
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn postgresql_stderr(bencher: divan::Bencher<'_, '_>) {
+    run(bencher, "postgresql_stderr", &stderr());
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn postgresql_syslog(bencher: divan::Bencher<'_, '_>) {
+    run(bencher, "postgresql_syslog", &syslog());
+}
+
+fn main() {
+    divan::main();
+}

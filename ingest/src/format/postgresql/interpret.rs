@@ -1,0 +1,487 @@
+//! Makes events of records: one record, one event.
+
+use std::borrow::Cow;
+
+use event::AuditEvent;
+use event::vocabulary::{Action, Evidence, Outcome, StatementState};
+
+use super::message::{Authorization, Message, Step};
+use super::pgaudit::{self, Payload, Text};
+use super::record::{Client, Record};
+use super::session::{Carried, Session, Sessions};
+use super::{command, forgery, outcome, parameters, secret};
+use crate::format::Parsed;
+use crate::format::parsed::Recent;
+
+/// Turns records into events; its memory is only scratch.
+#[derive(Default)]
+pub(crate) struct Interpreter {
+    scratch: String,
+    parameters: String,
+    carried: Carried,
+}
+
+/// What there is to remember of the session once its event is out.
+enum After {
+    Nothing,
+    Close,
+}
+
+impl Interpreter {
+    /// Hands `out` the one event, or the one reject, that the record is.
+    pub(crate) fn read(&mut self, record: &Record<'_>, out: &mut Parsed) {
+        out.records += 1;
+        let mut sessions = std::mem::take(&mut out.sessions);
+        sessions.first_time.get_or_insert(record.time.0);
+        let (text, is_cut) = record.uncut_message();
+        let message = Message::read(text);
+        match forgery::suspicion(record, &message, &sessions) {
+            Some(suspicion) => forged(record, suspicion, &sessions, out),
+            None => self.trusted(record, &message, is_cut, &mut sessions, out),
+        }
+        out.sessions = sessions;
+    }
+
+    fn trusted(
+        &mut self,
+        record: &Record<'_>,
+        message: &Message<'_>,
+        is_cut: bool,
+        sessions: &mut Sessions,
+        out: &mut Parsed,
+    ) {
+        let key = record.session_key();
+        if let Message::Audit(payload) = message {
+            self.audited(record, payload, is_cut, sessions, out);
+            return;
+        }
+        let after = remember(record, message, sessions);
+        let session = sessions.get(key);
+        match message {
+            Message::Statement { text } => self.stated(record, text, session, out),
+            Message::Duration { duration_us, step, text } => {
+                self.timed(record, *duration_us, *step, *text, session, out);
+            }
+            _ if record.severity.is_error() => failed(record, session, out),
+            _ => plain(record, message, session, out),
+        }
+        if matches!(after, After::Close) {
+            sessions.close(key);
+        }
+    }
+
+    /// A row of pgaudit.
+    fn audited(
+        &mut self,
+        record: &Record<'_>,
+        payload: &str,
+        is_cut: bool,
+        sessions: &mut Sessions,
+        out: &mut Parsed,
+    ) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        match pgaudit::read(payload, is_cut, &mut scratch) {
+            Ok(payload) => self.row(record, &payload, sessions, out),
+            Err(flaw) if record.evidence == Evidence::C => forged(record, flaw, sessions, out),
+            Err(flaw) => {
+                let reason = format!("the payload of pgaudit cannot be read: {flaw}");
+                out.reject(record.position, reason, record.bytes);
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    fn row(
+        &mut self,
+        record: &Record<'_>,
+        payload: &Payload<'_>,
+        sessions: &mut Sessions,
+        out: &mut Parsed,
+    ) {
+        let doubt = if record.evidence == Evidence::C && payload.is_irregular {
+            Some("an audit row with a field that the server would have quoted")
+        } else if forgery::number_goes_back(record, payload.statement_id, sessions) {
+            Some("the statement number of the session goes backwards")
+        } else {
+            None
+        };
+        if let Some(doubt) = doubt {
+            return forged(record, doubt, sessions, out);
+        }
+        let session = sessions.open(record.session_key());
+        session.line = record.line.unwrap_or(session.line);
+        let is_same = session.statement.replace(payload.statement_id) == Some(payload.statement_id);
+        self.statement_of(payload, session, is_same);
+        let row = AuditRow { payload, carried: &self.carried, session };
+        row.push(record, out);
+        self.carried.limit();
+        std::mem::swap(&mut session.carried, &mut self.carried);
+    }
+
+    /// Puts text and parameters of the row into `carried`, from the row itself or from the
+    /// session's last one.
+    fn statement_of(&mut self, payload: &Payload<'_>, session: &mut Session, is_same: bool) {
+        let earlier = &session.carried;
+        if payload.statement == Text::PreviouslyLogged && is_same {
+            self.carried.clone_from(earlier);
+            return;
+        }
+        let (text, state) = match payload.statement {
+            Text::Logged(text) => (secret::redact(text), StatementState::Full),
+            _ => (Cow::Borrowed(""), StatementState::Absent),
+        };
+        let is_redacted = matches!(text, Cow::Owned(_)) || text.ends_with("<REDACTED>");
+        let state = match state {
+            StatementState::Full if payload.is_cut => StatementState::Truncated,
+            StatementState::Full if is_redacted => StatementState::Redacted,
+            state => state,
+        };
+        let parameters = match payload.parameters {
+            Text::Logged(_) if secret::may_bind_secrets(&text) => secret::MASKED_PARAMETERS,
+            Text::Logged(list) if parameters::from_csv(list, &mut self.parameters) => {
+                &self.parameters
+            }
+            Text::Logged(list) => list,
+            _ => "",
+        };
+        self.carried.set(&text, state, parameters);
+    }
+
+    /// `log_statement`: a statement that is about to run.
+    fn stated(
+        &mut self,
+        record: &Record<'_>,
+        text: &str,
+        session: Option<&Session>,
+        out: &mut Parsed,
+    ) {
+        let origin = out.origin.clone();
+        let mut event = base(record, session, &origin);
+        let text = secret::redact(text);
+        let known = command::of_statement(&text);
+        event.command = known.map(|(command, _)| command).or(some(record.activity));
+        event.action = known.map_or(Action::Other, |(_, action)| action);
+        set_statement(&mut event, &text, is_masked(&text));
+        event.parameters = self.bound(record.detail, &text);
+        out.push(&event, |recent| note(recent, record));
+    }
+
+    /// A duration, alone or with its statement.
+    fn timed(
+        &mut self,
+        record: &Record<'_>,
+        duration_us: i64,
+        step: Step,
+        text: Option<&str>,
+        session: Option<&Session>,
+        out: &mut Parsed,
+    ) {
+        let origin = out.origin.clone();
+        let mut event = base(record, session, &origin);
+        event.duration_us = Some(duration_us);
+        event.outcome = Outcome::Succeeded;
+        let text = text.map(secret::redact);
+        let known = text.as_deref().and_then(command::of_statement);
+        (event.command, event.action) = match (step, known) {
+            // A step before the execution does nothing yet.
+            (Step::Parse, _) => (Some("PARSE"), Action::Other),
+            (Step::Bind, _) => (Some("BIND"), Action::Other),
+            (Step::Execute, Some((command, action))) => (Some(command), action),
+            (Step::Execute, None) => (Some("duration"), Action::Other),
+        };
+        if let Some(text) = &text {
+            set_statement(&mut event, text, is_masked(text));
+            event.parameters = self.bound(record.detail, text);
+        }
+        out.push(&event, |recent| note(recent, record));
+    }
+
+    /// Bind values from DETAIL.
+    fn bound(&mut self, detail: &str, statement: &str) -> Option<&str> {
+        if !parameters::from_detail(detail, &mut self.parameters) {
+            return None;
+        }
+        let masked = secret::may_bind_secrets(statement);
+        Some(if masked { secret::MASKED_PARAMETERS } else { &self.parameters })
+    }
+}
+
+/// One row of pgaudit on its way out.
+struct AuditRow<'a> {
+    payload: &'a Payload<'a>,
+    carried: &'a Carried,
+    session: &'a Session,
+}
+
+impl AuditRow<'_> {
+    fn push(&self, record: &Record<'_>, out: &mut Parsed) {
+        let origin = out.origin.clone();
+        let (payload, carried) = (self.payload, self.carried);
+        let mut event = base(record, Some(self.session), &origin);
+        event.action = payload.action();
+        event.command = some(payload.command);
+        event.statement_number = Some(payload.statement_id);
+        event.object_kind = some(payload.object_kind);
+        event.object = some(payload.object);
+        event.statement = some(&carried.text);
+        event.statement_state = carried.state();
+        event.parameters = some(&carried.parameters);
+        event.rows = payload.rows;
+        // The number of rows is known only afterwards, except where a statement runs others.
+        let is_wrapper = matches!(payload.command, "DO" | "CALL");
+        if payload.rows.is_some() && !is_wrapper {
+            event.outcome = Outcome::Succeeded;
+        }
+        out.push(&event, |recent| {
+            note(recent, record);
+            recent.statement = Some(payload.statement_id);
+            recent.set_head(unmasked_head(carried));
+            recent.ended = payload.rows.is_some() && !is_wrapper && is_alone(&carried.text);
+        });
+    }
+}
+
+/// What stands before the first mask.
+fn unmasked_head(carried: &Carried) -> &str {
+    let text = &carried.text;
+    if carried.state() != StatementState::Redacted {
+        return text;
+    }
+    let masks = [" <REDACTED>", "<redacted>"];
+    let end = masks.iter().filter_map(|mask| text.find(mask)).min();
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// Whether no further statement follows in the same text.
+fn is_alone(text: &str) -> bool {
+    let end = memchr::memchr(b';', text.as_bytes()).unwrap_or(text.len());
+    text.as_bytes()[end..].iter().all(|byte| matches!(byte, b';' | b' ' | b'\n'))
+}
+
+/// What every event of a session has.
+fn base<'a>(
+    record: &Record<'a>,
+    session: Option<&'a Session>,
+    origin: &'a crate::format::Origin,
+) -> AuditEvent<'a> {
+    let mut event = Parsed::event(origin, record.position);
+    event.time = record.time;
+    event.time_basis = record.time_basis;
+    event.evidence = record.evidence;
+    event.session = some(record.session_key());
+    event.user = some(record.user);
+    event.database = some(record.database);
+    event.application = some(record.application);
+    let mut client = record.client;
+    if let Some(session) = session {
+        event.user = event.user.or(session.user.as_deref());
+        event.database = event.database.or(session.database.as_deref());
+        event.application = event.application.or(session.application.as_deref());
+        event.authentication = session.authentication.as_deref();
+        event.tls = session.tls.as_deref();
+        if client.is_empty() || client.port.is_none() {
+            client = if session.client().is_empty() { client } else { session.client() };
+        }
+    }
+    let Client { address, port, host } = client;
+    (event.client_address, event.client_port, event.client_host) = (address, port, host);
+    event
+}
+
+#[expect(clippy::ptr_arg, reason = "whether it is owned is the answer")]
+fn is_masked(text: &Cow<'_, str>) -> bool {
+    matches!(text, Cow::Owned(_))
+}
+
+/// The text, and whether masking changed it.
+fn set_statement<'a>(event: &mut AuditEvent<'a>, text: &'a str, is_masked: bool) {
+    event.statement = some(text);
+    event.statement_state = match text {
+        "" => StatementState::Absent,
+        _ if is_masked => StatementState::Redacted,
+        _ => StatementState::Full,
+    };
+}
+
+fn some(text: &str) -> Option<&str> {
+    if text.is_empty() { None } else { Some(text) }
+}
+
+fn note(recent: &mut Recent, record: &Record<'_>) {
+    recent.session.push_str(record.session_key());
+    recent.transaction.push_str(record.transaction);
+}
+
+/// Keeps what the record says of its session.
+fn remember(record: &Record<'_>, message: &Message<'_>, sessions: &mut Sessions) -> After {
+    let key = record.session_key();
+    if key.is_empty() {
+        return After::Nothing;
+    }
+    sessions.logs_connections |= matches!(message, Message::Received(_));
+    sessions.logs_authorizations |= matches!(message, Message::Authorized(_));
+    if matches!(message, Message::Received(_)) && record.session.is_empty() {
+        // The process number of a session that ended without a word is in use again.
+        sessions.close(key);
+    }
+    let session = sessions.open(key);
+    session.line = record.line.unwrap_or(session.line);
+    match message {
+        Message::Received(client) => {
+            session.received = true;
+            session.set_client(*client);
+        }
+        Message::Authenticated { method, .. } => session.authentication = Some((*method).into()),
+        Message::Authorized(authorization) => authorized(record, authorization, session),
+        Message::Disconnection { client, .. } => {
+            if session.client().is_empty() {
+                session.set_client(*client);
+            }
+            return After::Close;
+        }
+        // Who is not let in says no goodbye.
+        _ if outcome::is_refused_login(record) => return After::Close,
+        _ => {}
+    }
+    After::Nothing
+}
+
+fn authorized(record: &Record<'_>, authorization: &Authorization<'_>, session: &mut Session) {
+    let Authorization { user, database, application, tls } = *authorization;
+    session.authorized = true;
+    session.user = Some(user.into());
+    session.database = database.map(Into::into);
+    session.application = application.map(Into::into);
+    let client = if record.client.is_empty() { session.client() } else { record.client };
+    // A local socket needs none, so that its absence says nothing.
+    let off = if client.is_local() { None } else { Some("off") };
+    session.tls = tls.or(off).map(Into::into);
+}
+
+/// A record that ended in an error: of a statement, of a login, or of the server itself.
+fn failed(record: &Record<'_>, session: Option<&Session>, out: &mut Parsed) {
+    let origin = out.origin.clone();
+    let mut event = base(record, session, &origin);
+    let is_login = outcome::is_refused_login(record);
+    event.outcome = outcome::of_error(record);
+    event.command = Some(record.severity.as_str());
+    event.error_code = some(record.code);
+    let statement = secret::redact(record.query);
+    let error = match &statement {
+        Cow::Owned(_) => secret::redact_message(record.message),
+        Cow::Borrowed(_) => secret::redact(record.message),
+    };
+    event.error = some(&error);
+    if is_login {
+        event.action = Action::Login;
+        event.user = event.user.or(some(forgery::refused_user(record.message)));
+    } else {
+        event.action =
+            command::of_statement(&statement).map_or(Action::Other, |(_, action)| action);
+        set_statement(&mut event, &statement, is_masked(&statement));
+        end_statement(record, event.outcome, &error, out);
+    }
+    out.push(&event, |recent| note(recent, record));
+}
+
+/// Says of the audit rows of the statement that failed that it did.
+fn end_statement(record: &Record<'_>, outcome: Outcome, error: &str, out: &mut Parsed) {
+    let key = record.session_key();
+    if key.is_empty() {
+        return;
+    }
+    let is_row = |recent: &&Recent| recent.session == key && recent.statement.is_some();
+    let Some(last) = out.recent().find(is_row) else { return };
+    let number = last.statement;
+    let same = |one: &str, other: &str| one.is_empty() || other.is_empty() || one == other;
+    let in_transaction = same(&last.transaction, record.transaction);
+    let is_its_text = if record.query.is_empty() {
+        record.severity == super::severity::Severity::Error
+    } else {
+        // Rows of inner statements have other texts than the statement of the error.
+        out.recent().any(|recent| {
+            recent.session == key
+                && recent.statement == number
+                && record.query.contains(&recent.head)
+        })
+    };
+    if in_transaction && is_its_text {
+        let is_row =
+            |recent: &Recent| recent.session == key && recent.statement == number && !recent.ended;
+        out.set_outcome(is_row, outcome, some(record.code), error);
+    }
+}
+
+/// Connections, and everything that has no meaning here but its text.
+fn plain<'a>(
+    record: &Record<'a>,
+    message: &Message<'a>,
+    session: Option<&Session>,
+    out: &mut Parsed,
+) {
+    let origin = out.origin.clone();
+    let mut event = base(record, session, &origin);
+    let (command, action, outcome) = match message {
+        Message::Received(_) => ("connection received", Action::Other, Outcome::Unknown),
+        Message::Authenticated { .. } => {
+            ("connection authenticated", Action::Other, Outcome::Succeeded)
+        }
+        Message::Authorized(_) => ("connection authorized", Action::Login, Outcome::Succeeded),
+        Message::Disconnection { .. } => ("disconnection", Action::Logout, Outcome::Succeeded),
+        _ => (record.severity.as_str(), Action::Other, Outcome::Unknown),
+    };
+    (event.command, event.action, event.outcome) = (Some(command), action, outcome);
+    fill_from_message(&mut event, message);
+    if !matches!(record.code, "" | "00000") {
+        event.error_code = Some(record.code);
+    }
+    let text = secret::redact(record.message);
+    event.error = some(&text);
+    out.push(&event, |recent| note(recent, record));
+}
+
+/// What only the message says, where prefix and session are silent.
+fn fill_from_message<'a>(event: &mut AuditEvent<'a>, message: &Message<'a>) {
+    let mut client = Client::default();
+    match message {
+        Message::Received(received) => client = *received,
+        Message::Authenticated { identity, .. } => event.user = event.user.or(some(identity)),
+        Message::Authorized(authorization) => {
+            event.user = event.user.or(some(authorization.user));
+            event.database = event.database.or(authorization.database);
+            event.application = event.application.or(authorization.application);
+        }
+        Message::Disconnection { duration_us, client: left } => {
+            event.duration_us = *duration_us;
+            client = *left;
+        }
+        _ => {}
+    }
+    if event.client_address.is_none() && event.client_host.is_none() {
+        let Client { address, port, host } = client;
+        (event.client_address, event.client_port, event.client_host) = (address, port, host);
+    }
+}
+
+/// A record that may not be the server's: its words are shown, not believed.
+fn forged(record: &Record<'_>, suspicion: &str, sessions: &Sessions, out: &mut Parsed) {
+    let origin = out.origin.clone();
+    let session = match record.evidence {
+        Evidence::C => None,
+        Evidence::A | Evidence::B => sessions.get(record.session_key()),
+    };
+    let mut event = base(record, session, &origin);
+    event.command = Some(forgery::COMMAND);
+    let is_login = outcome::is_refused_login(record) || forgery::has_login_tail(record.message);
+    if is_login {
+        (event.action, event.outcome) = (Action::Login, Outcome::Denied);
+    }
+    event.error_code = some(record.code).filter(|code| *code != "00000");
+    let message = secret::redact(record.message);
+    let error = format!("{}{suspicion}: {message}", forgery::ERROR);
+    event.error = Some(&error);
+    out.push(&event, |recent| note(recent, record));
+    if record.evidence == Evidence::C {
+        forgery::doubt_neighbours(record.position, out);
+    }
+}

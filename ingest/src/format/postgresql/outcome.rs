@@ -1,0 +1,71 @@
+//! How a failed record ended: refused, or failed for another reason.
+
+use event::vocabulary::Outcome;
+
+use super::record::Record;
+use super::severity::Severity;
+
+/// Messages of refusals, for carriers without SQLSTATE; only a server in English can be read so.
+const REFUSALS: &[&str] = &[
+    "permission denied",
+    "must be superuser",
+    "must be owner of",
+    "must be a superuser",
+    "must have ",
+    "must be member of",
+];
+
+/// Messages of logins that were refused, for carriers without SQLSTATE.
+const REFUSED_LOGINS: &[&str] = &[
+    "no pg_hba.conf entry for ",
+    "pg_hba.conf rejects ",
+    "permission denied for database ",
+    "permission denied to set parameter ",
+];
+
+/// Messages of logins that failed for another reason.
+const FAILED_LOGINS: &[&str] = &[
+    "too many connections for ",
+    "sorry, too many clients already",
+    "remaining connection slots are reserved",
+    "the database system is ",
+    "unrecognized configuration parameter ",
+];
+
+/// Denied for class 28, insufficient privilege and logins refused; failed for every other error.
+pub(crate) fn of_error(record: &Record<'_>) -> Outcome {
+    let starts = |starts: &[&str]| starts.iter().any(|start| record.message.starts_with(start));
+    let denied = match record.code {
+        "" => {
+            login_is_denied(record.message) && record.severity >= Severity::Fatal
+                || starts(REFUSALS)
+        }
+        code => code.starts_with("28") || matches!(code, "42501" | "3D000"),
+    };
+    if denied { Outcome::Denied } else { Outcome::Failed }
+}
+
+/// Whether the record says that somebody was not let in.
+pub(crate) fn is_refused_login(record: &Record<'_>) -> bool {
+    if record.severity < Severity::Fatal {
+        return false;
+    }
+    let starts = |start: &&str| record.message.starts_with(start);
+    match record.code {
+        "" => login_is_denied(record.message) || FAILED_LOGINS.iter().any(starts),
+        code => {
+            record.is_before_login()
+                || code.starts_with("28")
+                || matches!(code, "3D000" | "53300" | "57P03")
+        }
+    }
+}
+
+fn login_is_denied(message: &str) -> bool {
+    let unknown_name = message.ends_with("\" does not exist")
+        && (message.starts_with("role \"") || message.starts_with("database \""));
+    unknown_name
+        || message.contains(" authentication failed for user \"")
+        || message.starts_with("role \"") && message.ends_with(" is not permitted to log in")
+        || REFUSED_LOGINS.iter().any(|start| message.starts_with(start))
+}

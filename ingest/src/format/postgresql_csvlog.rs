@@ -1,0 +1,199 @@
+//! PostgreSQL's csvlog: one CSV record an event, newlines raw within quotes.
+//!
+//! Within quotes every quote of a text is doubled, so nothing that a client chose can close a
+//! field: as long as the bytes are what the server wrote, a real CSV reader cannot be misled. After
+//! damage (a crash in the middle of a record, bytes lost) it is unknown whether a byte is inside
+//! quotes, so reading goes on only where that is certain again:
+//!
+//! - at the head of a line where a whole record stands whose fields are well-formed, and which
+//!   holds a text in quotes that is not empty. A lone quote after a comma, before something else
+//!   than a comma or the end of the line, can only open a field: were it to close one, what
+//!   follows it would be malformed, and text within quotes has no lone quotes;
+//! - and whose session id is that of its process, and fits what is known of the session: its line
+//!   number grows, or is the first.
+//!
+//! Every line up to there becomes a reject.
+
+mod columns;
+
+use event::vocabulary::Evidence;
+use serde::{Deserialize, Serialize};
+
+use self::columns::{COUNT_MIN, Columns, Scan};
+use super::postgresql::interpret::Interpreter;
+use super::postgresql::record::{Client, Record};
+use super::postgresql::severity::Severity;
+use super::{Format, Parsed, Registration, byte_order_mark_length};
+use crate::stream::StreamSettings;
+
+pub(super) const REGISTRATION: Registration = Registration {
+    name: "postgresql_csvlog",
+    engine: "postgresql",
+    open: |settings| Box::new(Csvlog::new(settings)),
+    score,
+};
+
+const DAMAGED: &str = "damaged csv: a quote is not closed, or text follows a closing quote";
+const IN_DAMAGE: &str = "in a damaged region, where quotes cannot be told from text";
+const TOO_LONG: &str = "the record is longer than `record_bytes_max`";
+
+struct Csvlog {
+    record_bytes_max: usize,
+    state: State,
+    columns: Columns,
+    interpreter: Interpreter,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct State {
+    /// After damage: it is not known whether the next byte is inside quotes.
+    damaged: bool,
+}
+
+fn score(sample: &[u8]) -> u8 {
+    let mut columns = Columns::default();
+    let sample = &sample[byte_order_mark_length(sample)..];
+    match columns.scan(sample, true) {
+        Scan::Record { .. } if columns.is_plausible(sample) => 90,
+        _ => 0,
+    }
+}
+
+impl Csvlog {
+    fn new(settings: &StreamSettings) -> Self {
+        Self {
+            record_bytes_max: settings.record_bytes_max,
+            state: State::default(),
+            columns: Columns::default(),
+            interpreter: Interpreter::default(),
+        }
+    }
+
+    /// Reads what begins at `input`; returns its length, or none if its end is not there yet.
+    fn next(&mut self, input: &[u8], end: bool, position: u64, out: &mut Parsed) -> Option<usize> {
+        let window = &input[..input.len().min(self.record_bytes_max)];
+        let is_whole = window.len() == input.len();
+        match self.columns.scan(window, end && is_whole) {
+            Scan::Empty(length) => Some(length),
+            Scan::Record { length } => {
+                let record = &window[..length];
+                if self.state.damaged && !is_proven(&mut self.columns, record, out) {
+                    return self.quarantine(input, end, position, IN_DAMAGE, out);
+                }
+                self.state.damaged = false;
+                self.record(record, position, out);
+                Some(length)
+            }
+            Scan::Incomplete if is_whole && !end => None,
+            Scan::Incomplete if !is_whole => self.quarantine(input, end, position, TOO_LONG, out),
+            Scan::Incomplete | Scan::Malformed => {
+                let reason = if self.state.damaged { IN_DAMAGE } else { DAMAGED };
+                self.quarantine(input, end, position, reason, out)
+            }
+        }
+    }
+
+    /// Makes the line a reject and distrusts what follows.
+    fn quarantine(
+        &mut self,
+        input: &[u8],
+        end: bool,
+        position: u64,
+        reason: &str,
+        out: &mut Parsed,
+    ) -> Option<usize> {
+        let window = &input[..input.len().min(self.record_bytes_max)];
+        let newline = memchr::memchr(b'\n', window).map(|newline| newline + 1);
+        let cut = (window.len() < input.len() || end).then_some(window.len());
+        let length = newline.or(cut)?;
+        self.state.damaged = true;
+        out.records += 1;
+        out.reject(position, reason, input[..length].trim_ascii_end());
+        Some(length)
+    }
+
+    fn record(&mut self, bytes: &[u8], position: u64, out: &mut Parsed) {
+        let count = self.columns.count();
+        let columns = self.columns.decode(bytes);
+        let bytes = bytes.trim_ascii_end();
+        let reject = |reason: &str, out: &mut Parsed| {
+            out.records += 1;
+            out.reject(position, reason, bytes);
+        };
+        if count < COUNT_MIN {
+            return reject("it has fewer than 22 columns", out);
+        }
+        let Some((time, time_basis)) = out.clock.read(columns[0]) else {
+            return reject("its first column is no time", out);
+        };
+        let code = columns[12];
+        // Severity words are translated, SQLSTATE is not: 00 to 02 are no errors.
+        let by_code = match code.as_bytes() {
+            [b'0', b'0' | b'2', ..] => Severity::Message,
+            [b'0', b'1', ..] => Severity::Warning,
+            _ => Severity::Error,
+        };
+        let record = Record {
+            time,
+            time_basis,
+            user: columns[1],
+            database: columns[2],
+            process: columns[3],
+            client: Client::read(columns[4]),
+            session: columns[5],
+            line: columns[6].parse().ok(),
+            activity: columns[7],
+            transaction: columns[9],
+            severity: Severity::read(columns[11]).unwrap_or(by_code),
+            code,
+            message: columns[13],
+            detail: columns[14],
+            context: columns[18],
+            query: columns[19],
+            application: columns[22],
+            backend: columns[23],
+            ..Record::new(position, bytes, Evidence::B)
+        };
+        self.interpreter.read(&record, out);
+    }
+}
+
+/// Whether a record in a damaged region can only be a record.
+fn is_proven(columns: &mut Columns, record: &[u8], out: &Parsed) -> bool {
+    if !columns.is_plausible(record) || !columns.has_lone_quotes() {
+        return false;
+    }
+    let columns = columns.decode(record);
+    let session = columns[5];
+    let process = session.split_once('.').and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok());
+    let line = columns[6].parse::<u64>().ok();
+    let known = out.sessions.get(session).map(|session| session.line);
+    let continues = match (line, known) {
+        (Some(line), Some(known)) => line > known,
+        (Some(line), None) => line == 1,
+        (None, _) => false,
+    };
+    continues && process.is_some() && process == columns[3].parse().ok()
+}
+
+impl Format for Csvlog {
+    fn parse(&mut self, input: &[u8], end_of_input: bool, out: &mut Parsed) -> usize {
+        let mut consumed = if out.offset() == 0 { byte_order_mark_length(input) } else { 0 };
+        while consumed < input.len() {
+            let position = out.offset() + consumed as u64;
+            let Some(length) = self.next(&input[consumed..], end_of_input, position, out) else {
+                break;
+            };
+            consumed += length;
+        }
+        consumed
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        rmp_serde::to_vec(&self.state).unwrap_or_default()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> bool {
+        rmp_serde::from_slice(snapshot).map(|state| self.state = state).is_ok()
+    }
+}

@@ -1,0 +1,275 @@
+//! PostgreSQL's stderr: text behind a `log_line_prefix`, which a client can forge; see
+//! `postgresql/forgery.rs` for how that shows.
+//!
+//! A record is complete when the next one begins: only then is it certain that it does not go on.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::postgresql::forgery;
+use super::postgresql::prefix::{Line, Prefix};
+use super::postgresql::prefix_guess;
+use super::postgresql::text_record::{Envelope, TextReader, TextRecord, begins, lossy};
+use super::{Format, Parsed, Registration, byte_order_mark_length};
+use crate::stream::StreamSettings;
+
+pub(super) const REGISTRATION: Registration = Registration {
+    name: "postgresql_stderr",
+    engine: "postgresql",
+    open: |settings| Box::new(Stderr::new(settings)),
+    score,
+};
+
+/// Lines of which the prefix is told, and the bytes that they may take.
+const SAMPLE_LINES: usize = 40;
+const SAMPLE_BYTES: usize = 32 << 10;
+
+const BROKEN_PREFIX: &str = "the line before it breaks off in the middle of its prefix";
+const NO_PREFIX: &str = "no line here begins with a known log_line_prefix; set `log_line_prefix`";
+const FOREIGN: &str = "the line is not the server's: it has neither the prefix nor a TAB";
+const TOO_LONG: &str = "the record is longer than `record_bytes_max`";
+
+struct Stderr {
+    prefix: Option<Prefix>,
+    record_bytes_max: usize,
+    /// The line before breaks off: the next record may be what a client made of its rest.
+    after_break: bool,
+    reader: TextReader,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    prefix: Option<String>,
+    after_break: bool,
+}
+
+/// A record whose end is not known yet.
+struct Open<'a> {
+    start: usize,
+    after_break: bool,
+    head: Option<Line<'a>>,
+}
+
+/// The file is of this format if some of its first lines have a prefix and a tag.
+fn score(sample: &[u8]) -> u8 {
+    let text = lossy(&sample[byte_order_mark_length(sample)..]);
+    let lines: Vec<&str> = text.lines().take(SAMPLE_LINES).collect();
+    if prefix_guess::guess(&lines).is_some() { 60 } else { 0 }
+}
+
+impl Stderr {
+    fn new(settings: &StreamSettings) -> Self {
+        Self {
+            prefix: settings.log_line_prefix.as_deref().map(Prefix::compile),
+            record_bytes_max: settings.record_bytes_max,
+            after_break: false,
+            reader: TextReader::default(),
+        }
+    }
+
+    /// Tells the prefix of the lines at hand; false if more of them are needed. Lines that show
+    /// none are skipped: the returned number of bytes is no part of any record.
+    fn decide(&mut self, input: &[u8], end: bool) -> Option<usize> {
+        if self.prefix.is_some() {
+            return Some(0);
+        }
+        let window = &input[..input.len().min(SAMPLE_BYTES)];
+        let mut newlines = memchr::memchr_iter(b'\n', window);
+        let last = newlines.nth(SAMPLE_LINES - 1);
+        let is_enough = end || last.is_some() || window.len() == SAMPLE_BYTES;
+        if !is_enough {
+            return None;
+        }
+        let length = last.map_or(window.len(), |newline| newline + 1);
+        let text = lossy(&window[..length]);
+        let lines: Vec<&str> = text.lines().collect();
+        self.prefix = prefix_guess::guess(&lines).map(|(prefix, _)| prefix);
+        Some(if self.prefix.is_some() { 0 } else { length })
+    }
+
+    fn records(&mut self, input: &[u8], end: bool, out: &mut Parsed) -> usize {
+        let Some(prefix) = self.prefix.take() else { return 0 };
+        let mut open: Option<Open<'_>> = None;
+        let mut start = 0;
+        while start < input.len() {
+            let newline = memchr::memchr(b'\n', &input[start..]);
+            let Some(next) = newline.map(|at| start + at + 1).or(end.then_some(input.len())) else {
+                break;
+            };
+            let line = &input[start..next];
+            let is_long =
+                open.as_ref().is_some_and(|open| next - open.start > self.record_bytes_max);
+            if is_long || !self.line(line, start, &prefix, &mut open, input, out) {
+                self.close(open.take(), start, &prefix, input, out);
+                let reason = if is_long { TOO_LONG } else { FOREIGN };
+                self.foreign(line, start, reason, &prefix, out);
+            }
+            start = next;
+        }
+        let consumed = if end {
+            self.close(open.take(), input.len(), &prefix, input, out);
+            input.len()
+        } else if let Some(open) = open {
+            // It will be read again from its first line.
+            self.after_break = open.after_break;
+            open.start
+        } else {
+            start
+        };
+        self.prefix = Some(prefix);
+        consumed
+    }
+
+    /// Adds a line to the open record or begins one with it; false if it is neither.
+    fn line<'a>(
+        &mut self,
+        line: &'a [u8],
+        start: usize,
+        prefix: &Prefix,
+        open: &mut Option<Open<'a>>,
+        input: &[u8],
+        out: &mut Parsed,
+    ) -> bool {
+        if line.starts_with(b"\t") {
+            return open.is_some();
+        }
+        if line.trim_ascii().is_empty() {
+            return true;
+        }
+        let text = lossy(line);
+        // A line that is borrowed need not be read again when its record is complete.
+        let (read, head) = match &text {
+            Cow::Borrowed(text) => {
+                let read = prefix.read(text);
+                (read.is_some_and(|read| begins(&read)), read)
+            }
+            Cow::Owned(text) => {
+                let read = prefix.read(text);
+                if read.is_some_and(|read| !begins(&read)) {
+                    return open.is_some();
+                }
+                (read.is_some(), None)
+            }
+        };
+        if !read {
+            return head.is_some() && open.is_some();
+        }
+        self.close(open.take(), start, prefix, input, out);
+        let after_break = std::mem::take(&mut self.after_break);
+        *open = Some(Open { start, after_break, head });
+        true
+    }
+
+    fn close(
+        &mut self,
+        open: Option<Open<'_>>,
+        end: usize,
+        prefix: &Prefix,
+        input: &[u8],
+        out: &mut Parsed,
+    ) {
+        let Some(open) = open else { return };
+        let lines = &input[open.start..end];
+        let bytes = lines.trim_ascii_end();
+        let mut text = lossy(bytes);
+        let mut head = open.head;
+        if lines.ends_with(b"\r\n") {
+            // The file was carried over a system that ends lines so.
+            text = Cow::Owned(text.replace("\r\n", "\n"));
+            head = None;
+        }
+        let suspicion = open.after_break.then_some(BROKEN_PREFIX);
+        let position = out.offset() + open.start as u64;
+        let envelope = Envelope::default();
+        let record = TextRecord { position, bytes, text: &text, suspicion, envelope };
+        let first = text.split('\n').next().unwrap_or_default();
+        match head.or_else(|| prefix.read(first)) {
+            Some(head) => self.reader.read(&record, &head, prefix, out),
+            None => {
+                out.records += 1;
+                out.reject(position, FOREIGN, bytes);
+            }
+        }
+    }
+
+    /// A line of nobody, or the rest of a line that a client broke.
+    fn foreign(
+        &mut self,
+        line: &[u8],
+        start: usize,
+        reason: &str,
+        prefix: &Prefix,
+        out: &mut Parsed,
+    ) {
+        let position = out.offset() + start as u64;
+        let text = lossy(line.trim_ascii_end());
+        out.records += 1;
+        let breaks_off = !line.starts_with(b"\t") && prefix.breaks_off(&text);
+        if breaks_off || forgery::has_login_tail(&text) {
+            self.after_break = true;
+            let reason =
+                format!("{}{BROKEN_PREFIX}", forgery::ERROR).replace("the line before it", "it");
+            forgery::doubt_neighbours(position, out);
+            out.reject(position, reason, line.trim_ascii_end());
+        } else {
+            out.reject(position, reason, line.trim_ascii_end());
+        }
+    }
+}
+
+impl Format for Stderr {
+    fn parse(&mut self, input: &[u8], end_of_input: bool, out: &mut Parsed) -> usize {
+        let mut consumed = 0;
+        if out.offset() == 0 {
+            consumed = byte_order_mark_length(input);
+        }
+        while consumed < input.len() {
+            let rest = &input[consumed..];
+            let Some(skipped) = self.decide(rest, end_of_input) else { break };
+            let offset = out.offset();
+            out.set_offset(offset + consumed as u64);
+            let taken = if skipped > 0 {
+                reject_lines(&rest[..skipped], out);
+                skipped
+            } else {
+                self.records(rest, end_of_input, out)
+            };
+            out.set_offset(offset);
+            consumed += taken;
+            if skipped == 0 {
+                break;
+            }
+        }
+        consumed
+    }
+
+    fn flush(&mut self, lines: &[u8], out: &mut Parsed) -> usize {
+        self.parse(lines, true, out)
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        let prefix = self.prefix.as_ref().map(|prefix| prefix.text().to_owned());
+        let state = State { prefix, after_break: self.after_break };
+        rmp_serde::to_vec(&state).unwrap_or_default()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> bool {
+        let Ok(state) = rmp_serde::from_slice::<State>(snapshot) else { return false };
+        self.prefix = state.prefix.as_deref().map(Prefix::compile);
+        self.after_break = state.after_break;
+        true
+    }
+}
+
+fn reject_lines(lines: &[u8], out: &mut Parsed) {
+    let mut start = 0;
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let bytes = line.trim_ascii_end();
+        if !bytes.is_empty() {
+            out.records += 1;
+            out.reject(out.offset() + start as u64, NO_PREFIX, bytes);
+        }
+        start += line.len();
+    }
+}

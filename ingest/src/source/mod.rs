@@ -1,0 +1,40 @@
+//! Where bytes come from: files that grow, are rotated, truncated, compressed and removed.
+//!
+//! # Layout
+//!
+//! - [`FileSource`]: the thread that follows files, and its channel of [`SourceItem`]s.
+//! - [`FileSet`]: its synchronous core. `reconcile` looks at the file system, `recognise` tells
+//!   which content a file holds.
+//! - [`FilePositions`], [`FilePosition`]: how far each content is read, for the caller to keep.
+//! - [`FileSourceSettings`]: what the operator says.
+//!
+//! The source promises that the bytes of one key follow one another without hole or overlap, that
+//! the same key and offset never come with other bytes, and that what it cannot read it reports.
+//!
+//! One window it cannot close: what is written to a file between the last read and a truncation
+//! (`copytruncate`) is only there if the copy has it and stands beside the file.
+
+mod content;
+mod file_set;
+mod file_source;
+mod item;
+mod order;
+mod position;
+mod progress;
+mod recognise;
+mod reconcile;
+mod selection;
+mod settings;
+mod stream;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use file_set::FileSet;
+pub use file_source::{FileSource, FileSourceError};
+pub use item::{FileData, Notice, SourceItem};
+pub use position::{FilePosition, FilePositions};
+pub use progress::FileProgress;
+pub use selection::{SelectionError, list};
+pub use settings::{FileSourceMode, FileSourceSettings};

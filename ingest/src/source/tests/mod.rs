@@ -1,0 +1,8 @@
+//! Tests of the file source on real folders.
+
+mod cells;
+mod followed;
+mod model;
+mod rig;
+mod spawned;
+mod to_end;

@@ -1,0 +1,10 @@
+//! Whole streams: real captures against goldens, carriers against each other, cuts and restarts,
+//! hostile bytes, forged lines.
+
+mod captures;
+mod carriers;
+mod cuts;
+mod forgeries;
+mod outcomes;
+mod sessions;
+mod support;

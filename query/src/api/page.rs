@@ -1,0 +1,95 @@
+//! Pages of long lists: filters that become SQL with parameters, and cursors.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use datafusion::common::ScalarValue;
+use event::Timestamp;
+
+use super::problem::Problem;
+
+/// Rows of a page where the caller names no limit.
+pub(super) const LIMIT_DEFAULT: usize = 100;
+/// Most rows of a page.
+pub(super) const LIMIT_MAX: usize = 1_000;
+
+/// The edge of the service is where the clock is read.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// A `WHERE` clause with its values; nothing a caller sends becomes SQL.
+#[derive(Default)]
+pub(super) struct Conditions {
+    clauses: Vec<String>,
+    pub(super) parameters: Vec<ScalarValue>,
+}
+
+impl Conditions {
+    /// Adds a condition; `{}` stands for the value.
+    pub(super) fn add(&mut self, clause: &str, value: impl Into<ScalarValue>) {
+        self.parameters.push(value.into());
+        self.clauses.push(clause.replace("{}", &format!("${}", self.parameters.len())));
+    }
+
+    /// Adds a condition without a value.
+    pub(super) fn always(&mut self, clause: &str) {
+        self.clauses.push(clause.to_owned());
+    }
+
+    /// Continues the last condition; `{}` stands for the value.
+    pub(super) fn extend(&mut self, rest: &str, value: impl Into<ScalarValue>) {
+        self.parameters.push(value.into());
+        if let Some(last) = self.clauses.last_mut() {
+            last.push_str(&rest.replace("{}", &format!("${}", self.parameters.len())));
+        }
+    }
+
+    /// Adds an equality if there is a value to be equal to.
+    pub(super) fn equal(&mut self, column: &str, value: Option<&String>) {
+        if let Some(value) = value {
+            self.add(&format!("\"{column}\" = {{}}"), value.as_str());
+        }
+    }
+
+    /// `WHERE …`, or nothing.
+    pub(super) fn sql(&self) -> String {
+        if self.clauses.is_empty() {
+            return String::new();
+        }
+        format!(" WHERE {}", self.clauses.join(" AND "))
+    }
+}
+
+/// How many rows the caller gets.
+pub(super) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
+    match asked.unwrap_or(LIMIT_DEFAULT) {
+        0 => Err(Problem::bad_request("`limit` must be 1 or more")),
+        limit => Ok(limit.min(LIMIT_MAX)),
+    }
+}
+
+/// RFC 3339 in a query string.
+pub(super) fn moment(name: &str, text: Option<&String>) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let time = Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")));
+    let refusal = || Problem::bad_request(format!("`{name}` is not RFC 3339: `{text}`"));
+    time.map(Some).ok_or_else(refusal)
+}
+
+/// Where the next page begins: a moment and an id, opaque to callers.
+pub(super) fn cursor(time: i64, id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{time}:{id}"))
+}
+
+/// Reads a cursor of ours.
+pub(super) fn parse_cursor(text: &str) -> Result<(i64, String), Problem> {
+    let read = || {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let (time, id) = text.split_once(':')?;
+        Some((time.parse().ok()?, id.to_owned()))
+    };
+    read().ok_or_else(|| Problem::bad_request("not a cursor of this list; start without one"))
+}

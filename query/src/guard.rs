@@ -1,0 +1,76 @@
+//! What a question may not do: write, read files, set options, take the machine down.
+
+use datafusion::common::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::prelude::SessionContext;
+
+/// Functions that make much out of nothing: one call can ask for gigabytes, and DataFusion's
+/// memory limit does not see it.
+const MULTIPLIERS: [&str; 12] = [
+    "array_repeat",
+    "array_resize",
+    "generate_series",
+    "list_repeat",
+    "list_resize",
+    "lpad",
+    "range",
+    "gen_series",
+    "repeat",
+    "rpad",
+    "space",
+    "array_pad",
+];
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The question is wrong: its author can mend it.
+    #[error("{0}")]
+    Refused(String),
+    /// It took too long.
+    #[error("no answer within {0} seconds; narrow the time range or add a filter")]
+    Timeout(u64),
+    /// It needed more memory or disk than there is for it.
+    #[error("the question needs more memory than it may have; narrow it: {0}")]
+    Resources(String),
+    /// Something here is broken.
+    #[error("the question could not be answered: {0}")]
+    Failed(String),
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        let text = error.strip_backtrace();
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::Resources(text),
+            DataFusionError::SQL(..)
+            | DataFusionError::Plan(_)
+            | DataFusionError::SchemaError(..)
+            | DataFusionError::NotImplemented(_)
+            | DataFusionError::Configuration(_)
+            | DataFusionError::Diagnostic(..)
+            | DataFusionError::Execution(_)
+            | DataFusionError::ArrowError(..) => Self::Refused(text),
+            _ => Self::Failed(text),
+        }
+    }
+}
+
+impl From<arrow_schema::ArrowError> for QueryError {
+    fn from(error: arrow_schema::ArrowError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// Only questions: no definition, no change, no `COPY`, no `SET`.
+pub(crate) fn read_only() -> SQLOptions {
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+}
+
+/// Takes away what could take the machine down.
+pub(crate) fn disarm(context: &SessionContext) {
+    for name in MULTIPLIERS {
+        context.deregister_udf(name);
+        context.deregister_udtf(name);
+    }
+}

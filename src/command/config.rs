@@ -1,0 +1,49 @@
+//! `querywatch config`: the settings, checked or shown.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::config::{Config as Settings, DEFAULTS};
+
+/// Arguments of `config`.
+#[derive(Args)]
+pub struct Config {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Check a file of settings, together with the environment
+    Check {
+        /// The file; the usual places if not named
+        file: Option<PathBuf>,
+    },
+    /// Show the settings in force, defaults included
+    Show {
+        /// The file; the usual places if not named
+        file: Option<PathBuf>,
+    },
+    /// Print every setting with its default and its meaning
+    Defaults,
+}
+
+impl Config {
+    /// Exit code 1, with the place and the cure, if a setting is wrong.
+    #[expect(clippy::print_stdout, reason = "the settings are the command's output")]
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.action {
+            Action::Check { file } => {
+                let settings = Settings::load(file.as_deref())?;
+                settings.check_secrets()?;
+                detect::RuleSet::from_settings(&settings.detect.rules)?;
+                println!("the settings are right; {} sources", settings.sources.len());
+            }
+            Action::Show { file } => print!("{}", Settings::load(file.as_deref())?.to_toml()?),
+            Action::Defaults => print!("{DEFAULTS}"),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,137 @@
+//! `querywatch doctor`: what would keep Querywatch from working here, and the cure.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use detect::RuleSet;
+
+use crate::config::{Config, SourceConfig};
+use crate::terminal::printable;
+
+/// Below this a disk is called nearly full.
+const FREE_BYTES_MIN: u64 = 1 << 30;
+
+/// Lines of a log looked at.
+const SAMPLE_BYTES: usize = 64 << 10;
+
+/// Arguments of `doctor`.
+#[derive(Args)]
+pub struct Doctor {
+    /// Settings
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+/// One thing looked at.
+struct Finding {
+    what: String,
+    trouble: Option<String>,
+}
+
+impl Doctor {
+    /// Exit code 1 if anything is wrong.
+    #[expect(clippy::print_stdout, reason = "the findings are the command's output")]
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let mut findings = Vec::new();
+        match Config::load(self.config.as_deref()) {
+            Ok(config) => examine(&config, &mut findings),
+            Err(error) => findings.push(Finding::bad("settings", format!("{error:#}"))),
+        }
+        for finding in &findings {
+            match &finding.trouble {
+                None => println!("ok    {}", printable(&finding.what)),
+                Some(trouble) => {
+                    println!("WRONG {}: {}", printable(&finding.what), printable(trouble));
+                }
+            }
+        }
+        let is_well = findings.iter().all(|finding| finding.trouble.is_none());
+        Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+}
+
+impl Finding {
+    fn good(what: impl Into<String>) -> Self {
+        Self { what: what.into(), trouble: None }
+    }
+
+    fn bad(what: impl Into<String>, trouble: impl Into<String>) -> Self {
+        Self { what: what.into(), trouble: Some(trouble.into()) }
+    }
+}
+
+fn examine(config: &Config, findings: &mut Vec<Finding>) {
+    findings.push(Finding::good(format!("settings: {} sources", config.sources.len())));
+    findings.push(data_folder(&config.data));
+    findings.push(match RuleSet::from_settings(&config.detect.rules) {
+        Ok(rules) => Finding::good(format!("rules: {}", rules.rules().len())),
+        Err(error) => Finding::bad("rules", error.to_string()),
+    });
+    findings.push(match config.check_secrets() {
+        Ok(()) => Finding::good(format!("webhooks: {}", config.respond.webhooks.len())),
+        Err(error) => Finding::bad("webhooks", format!("{error:#}")),
+    });
+    findings.push(match std::net::TcpListener::bind(config.query.address) {
+        Ok(_) => Finding::good(format!("address: {} is free", config.query.address)),
+        Err(error) => Finding::bad(
+            format!("address {}", config.query.address),
+            format!("{error}; stop what listens there, or set query.address"),
+        ),
+    });
+    for source in &config.sources {
+        examine_source(source, findings);
+    }
+}
+
+fn data_folder(path: &Path) -> Finding {
+    let what = format!("data folder {}", path.display());
+    let probe = path.join(".doctor");
+    let tried = std::fs::create_dir_all(path)
+        .and_then(|()| std::fs::write(&probe, b"probe"))
+        .and_then(|()| std::fs::remove_file(&probe));
+    if let Err(error) = tried {
+        return Finding::bad(what, format!("{error}; set `data` to a folder that can be written"));
+    }
+    match rustix::fs::statvfs(path) {
+        Ok(disk) if disk.f_bavail * disk.f_frsize < FREE_BYTES_MIN => {
+            Finding::bad(what, "less than 1 GiB is free; make room or move `data`")
+        }
+        Ok(_) => Finding::good(what),
+        Err(error) => Finding::bad(what, format!("its free space cannot be told: {error}")),
+    }
+}
+
+fn examine_source(source: &SourceConfig, findings: &mut Vec<Finding>) {
+    let name = &source.name;
+    let files = match ingest::source::list(&source.files) {
+        Ok(files) => files,
+        Err(error) => {
+            findings.push(Finding::bad(format!("source {name}"), error.to_string()));
+            return;
+        }
+    };
+    if files.is_empty() {
+        let trouble = "no file matches; check files.paths, or wait for the first";
+        findings.push(Finding::bad(format!("source {name}"), trouble));
+    }
+    for file in files {
+        let what = format!("source {name}: {}", file.display());
+        findings.push(match sample(&file) {
+            Err(error) => Finding::bad(what, format!("{error}; let the service's user read it")),
+            Ok(bytes) if bytes.is_empty() => Finding::good(format!("{what} (empty)")),
+            Ok(bytes) => match ingest::recognise(&bytes) {
+                Some(format) => Finding::good(format!("{what} ({format})")),
+                None if source.log.format.is_some() => Finding::good(what),
+                None => Finding::bad(what, "its format is not recognised; set log.format"),
+            },
+        });
+    }
+}
+
+fn sample(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(SAMPLE_BYTES as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,107 @@
+//! `querywatch sql`: one question about the stored events, also while `run` stores more.
+
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use comfy_table::{ContentArrangement, Table, presets};
+use lake::LakeView;
+use query::output::Output;
+use query::{Answer, Engine, Question, QuerySettings};
+use state::State;
+
+use crate::config::Config;
+use crate::pipeline::folder::DataFolder;
+use crate::terminal::printable;
+
+/// Rows of a table on the terminal.
+const TABLE_ROWS_MAX: usize = 1_000;
+
+/// Arguments of `sql`.
+#[derive(Args)]
+pub struct Sql {
+    /// Folder to ask
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// How the rows are written
+    #[arg(long, value_enum, default_value_t = Shape::Table)]
+    output: Shape,
+    /// Most rows; all of them if not named
+    #[arg(long)]
+    limit: Option<usize>,
+    /// SQL over the tables `events`, `rejects` and `alerts`
+    query: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Shape {
+    Table,
+    Csv,
+    Json,
+    Ndjson,
+    Arrow,
+}
+
+impl Sql {
+    /// Answers the question.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let config = Config::load(None)?;
+        let folder = DataFolder::existing(self.data.as_deref().unwrap_or(&config.data))?;
+        let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;
+        let output = match self.output {
+            Shape::Table => None,
+            Shape::Csv => Some(Output::Csv),
+            Shape::Json => Some(Output::Json),
+            Shape::Ndjson => Some(Output::Ndjson),
+            Shape::Arrow => Some(Output::Arrow),
+        };
+        let rows_max = if output.is_some() { usize::MAX - 1 } else { TABLE_ROWS_MAX };
+        // The caller's own machine and time: only the memory stays bounded.
+        let settings = QuerySettings { rows_max, timeout_seconds: 86_400, ..config.query };
+        let question = Question { sql: self.query, limit: self.limit, ..Question::default() };
+        let answer = runtime.block_on(ask(&folder, settings, &question))?;
+        match output {
+            Some(output) => {
+                let mut out = BufWriter::new(std::io::stdout().lock());
+                output.write(&answer.schema, &answer.batches, &mut out)?;
+                if output == Output::Json {
+                    let empty = answer.batches.is_empty();
+                    out.write_all(if empty { b"[]\n" } else { b"\n" })?;
+                }
+                out.flush().context("standard output cannot be written")?;
+            }
+            None => print_table(&answer)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn ask(
+    folder: &DataFolder,
+    settings: QuerySettings,
+    question: &Question,
+) -> anyhow::Result<Answer> {
+    let view = LakeView::read(&folder.lake()).await?;
+    let state = State::open(&folder.state()).await?;
+    let spill = std::env::temp_dir();
+    let engine = Engine::new(settings, &spill, Some(state))?;
+    Ok(engine.ask(question, view).await?)
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the command's output")]
+fn print_table(answer: &Answer) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(answer.schema.fields().iter().map(|field| field.name()));
+    for row in query::output::cells(&answer.batches)? {
+        table.add_row(row.iter().map(|cell| printable(cell)));
+    }
+    println!("{table}");
+    let (rows, elapsed) = (answer.rows(), answer.elapsed);
+    let more = if answer.truncated { ", more were left out" } else { "" };
+    println!("{rows} rows{more} in {:.3} s", elapsed.as_secs_f64());
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! Every setting: read from one TOML file and the environment, checked before anything starts.
+//!
+//! Each section is owned by the crate that it configures. `querywatch.toml` shows every setting
+//! with its default; a test keeps the two equal.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use ingest::LogSettings;
+use ingest::source::FileSourceSettings;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// The settings with their comments, as `config defaults` prints them.
+pub const DEFAULTS: &str = include_str!("../querywatch.toml");
+
+/// Where the settings are looked for if `--config` does not say.
+const PLACES: [&str; 2] = ["querywatch.toml", "/etc/querywatch/querywatch.toml"];
+
+/// `QUERYWATCH__QUERY__ADDRESS=127.0.0.1:9000` sets `query.address`.
+const ENVIRONMENT_PREFIX: &str = "QUERYWATCH__";
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folder for everything that is kept.
+    pub data: PathBuf,
+    /// What is watched.
+    pub sources: Vec<SourceConfig>,
+    pub bus: bus::BusSettings,
+    pub lake: lake::LakeSettings,
+    pub detect: detect::DetectSettings,
+    pub respond: respond::RespondSettings,
+    pub query: query::QuerySettings,
+}
+
+/// `[[sources]]`: one set of log files of one server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Name of the source; unique.
+    pub name: String,
+    /// Name of the server or cluster the logs are of; the source's name if not given.
+    pub instance: Option<String>,
+    /// What is read, and where it is.
+    #[serde(default)]
+    pub files: FileSourceSettings,
+    /// How it is read.
+    #[serde(default)]
+    pub log: LogSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("querywatch-data"),
+            sources: Vec::new(),
+            bus: bus::BusSettings::default(),
+            lake: lake::LakeSettings::default(),
+            detect: detect::DetectSettings::default(),
+            respond: respond::RespondSettings::default(),
+            query: query::QuerySettings::default(),
+        }
+    }
+}
+
+impl SourceConfig {
+    /// Name of the server.
+    pub fn instance(&self) -> &str {
+        self.instance.as_deref().unwrap_or(&self.name)
+    }
+}
+
+impl Config {
+    /// Reads the file, or the first of the usual places that exists, or the defaults; then the
+    /// environment.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let found = file.map(Path::to_path_buf).or_else(|| {
+            PLACES.iter().map(PathBuf::from).find(|place| place.is_file())
+        });
+        let variables = std::env::vars().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX));
+        let Some(path) = found else { return Self::parse("", variables) };
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("the settings in {} cannot be read", path.display()))?;
+        Self::parse(&text, variables)
+            .with_context(|| format!("the settings in {} are wrong", path.display()))
+    }
+
+    /// Reads settings from text; variables of the environment win over it.
+    pub fn parse(
+        text: &str,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        // The text alone first: its errors name line and column, which a changed table cannot.
+        let _: Self = toml::from_str(text)?;
+        let mut table: Table = toml::from_str(text)?;
+        for (name, value) in variables {
+            let path = name.trim_start_matches(ENVIRONMENT_PREFIX).to_lowercase();
+            set(&mut table, &path, &value).with_context(|| format!("the variable {name}"))?;
+        }
+        let config: Self = table.try_into().context("a variable of the environment is wrong")?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        for (index, source) in self.sources.iter().enumerate() {
+            let name = &source.name;
+            ensure!(!name.is_empty(), "sources[{index}].name is empty; give the source a name");
+            let again = self.sources[..index].iter().any(|other| other.name == *name);
+            ensure!(!again, "two sources are called `{name}`; give each its own name");
+            ensure!(
+                !source.files.paths.is_empty(),
+                "the source `{name}` has no files.paths; name files, folders or patterns"
+            );
+            source.log.check().with_context(|| format!("the source `{name}`"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether every secret that is named can be read; the values are forgotten at once.
+    pub fn check_secrets(&self) -> anyhow::Result<()> {
+        for webhook in &self.respond.webhooks {
+            for (index, secret) in webhook.secrets.iter().enumerate() {
+                secret.read(&format!("respond.webhooks.{}.secrets[{index}]", webhook.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings as TOML.
+    pub fn to_toml(&self) -> anyhow::Result<String> {
+        toml::to_string_pretty(self).context("the settings cannot be written as TOML")
+    }
+}
+
+/// Sets the value at a path such as `query__rows_max`.
+fn set(table: &mut Table, path: &str, value: &str) -> anyhow::Result<()> {
+    match path.split_once("__") {
+        None => {
+            let value = match value.parse::<Value>() {
+                Ok(value) => value,
+                Err(_) => Value::String(value.to_owned()),
+            };
+            table.insert(path.to_owned(), value);
+            Ok(())
+        }
+        Some((section, rest)) => {
+            let inner = table
+                .entry(section.to_owned())
+                .or_insert_with(|| Value::Table(Table::new()));
+            match inner {
+                Value::Table(inner) => set(inner, rest, value),
+                _ => bail!("`{section}` is no section of the settings"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn none() -> std::vec::IntoIter<(String, String)> {
+        Vec::new().into_iter()
+    }
+
+    #[test]
+    fn the_file_shows_every_setting_with_its_default() {
+        let shown: Config = Config::parse(DEFAULTS, none()).expect("querywatch.toml is right");
+        assert_eq!(shown, Config::default());
+        let written: Table = toml::from_str(DEFAULTS).expect("TOML");
+        let all: Table = Config::default().to_toml().expect("TOML").parse().expect("TOML");
+        let missing = missing(&all, &written, String::new());
+        assert!(missing.is_empty(), "querywatch.toml does not show {missing:?}");
+    }
+
+    /// Keys of `all` that `shown` does not have.
+    fn missing(all: &Table, shown: &Table, path: String) -> Vec<String> {
+        let mut found = Vec::new();
+        for (key, value) in all {
+            let name = format!("{path}{key}");
+            match (value, shown.get(key)) {
+                (Value::Table(all), Some(Value::Table(shown))) => {
+                    found.extend(missing(all, shown, format!("{name}.")));
+                }
+                (Value::Array(array), _) if array.is_empty() => {}
+                (Value::Table(table), None) if table.is_empty() => {}
+                (_, None) => found.push(name),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_environment_wins() {
+        let variable = ("QUERYWATCH__QUERY__ROWS_MAX".to_owned(), "7".to_owned());
+        let config = Config::parse("[query]\nrows_max = 5", vec![variable].into_iter());
+        assert_eq!(config.expect("right").query.rows_max, 7);
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        let wrong = Config::parse("[query]\nrows_maximum = 5", none()).expect_err("unknown");
+        let message = format!("{wrong:#}");
+        assert!(message.contains("rows_maximum") && message.contains("line 2"), "{message}");
+        let twice = "[[sources]]\nname = \"a\"\nfiles.paths = [\"x\"]\n".repeat(2);
+        let wrong = Config::parse(&twice, none()).expect_err("two of one name");
+        assert!(format!("{wrong:#}").contains("two sources are called `a`"), "{wrong:#}");
+    }
+}

@@ -1,0 +1,67 @@
+//! Reads of audit data as audit events: who asked what, on the same bus as everything else.
+
+use std::sync::Arc;
+
+use bus::Bus;
+use event::vocabulary::{Action, Evidence, Outcome, StatementState, TimeBasis};
+use event::{AuditEvent, EventBatchBuilder, EventId};
+use query::api::Access;
+use tokio::sync::mpsc::Receiver;
+
+use super::collect::now;
+use super::envelope::Envelope;
+
+const NAME: &str = "querywatch";
+
+/// Reads taken together.
+const ACCESSES_AT_ONCE: usize = 256;
+
+/// Publishes reads until nobody reads any more.
+pub async fn publish(mut accesses: Receiver<Access>, bus: Arc<Bus>) {
+    let key = EventId::of(&[NAME.as_bytes(), &now().0.to_le_bytes()]);
+    let mut position = 0;
+    let mut taken = Vec::new();
+    while accesses.recv_many(&mut taken, ACCESSES_AT_ONCE).await > 0 {
+        let mut builder = EventBatchBuilder::default();
+        for access in taken.drain(..) {
+            builder.push(&audit_event(&access, key, position));
+            position += 1;
+        }
+        let envelope = Envelope {
+            source: NAME.to_owned(),
+            file: key,
+            end: position,
+            events: Some(builder.finish()),
+            rejects: Vec::new(),
+        };
+        let appended = match envelope.seal() {
+            Ok(record) => bus.append(0, vec![record]).await.map(|_| ()).map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = appended {
+            tracing::error!("reads of audit data could not be recorded: {error:#}");
+        }
+    }
+}
+
+fn audit_event(access: &Access, key: EventId, position: u64) -> AuditEvent<'_> {
+    AuditEvent {
+        id: key.at(position),
+        time: access.time,
+        time_basis: TimeBasis::Offset,
+        received: access.time,
+        position: position.cast_signed(),
+        evidence: Evidence::A,
+        action: Action::Read,
+        command: Some("QUERY"),
+        user: Some(&access.caller),
+        object_kind: Some("API"),
+        object: Some(access.path),
+        statement: Some(&access.question),
+        statement_state: StatementState::Full,
+        rows: access.rows,
+        duration_us: Some(access.duration_us),
+        outcome: if access.rows.is_some() { Outcome::Succeeded } else { Outcome::Failed },
+        ..AuditEvent::new(NAME, "querywatch_api", NAME, NAME)
+    }
+}

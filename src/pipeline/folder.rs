@@ -1,0 +1,66 @@
+//! The data folder: where everything that is kept has its place.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// Paths beneath the data folder.
+#[derive(Clone, Debug)]
+pub struct DataFolder(PathBuf);
+
+impl DataFolder {
+    /// The folder, created if it is missing and closed to others: it holds audit data.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| {
+                format!("the data folder {} cannot be made; set `data` to one that can", path.display())
+            })?;
+        Ok(Self(path.to_path_buf()))
+    }
+
+    /// The folder, if it is there.
+    pub fn existing(path: &Path) -> anyhow::Result<Self> {
+        let hint = "`querywatch ingest FILE` or `querywatch run` fills it";
+        anyhow::ensure!(path.is_dir(), "there is no data folder {}; {hint}", path.display());
+        Ok(Self(path.to_path_buf()))
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Delta tables.
+    pub fn lake(&self) -> PathBuf {
+        self.0.join("lake")
+    }
+
+    /// The embedded bus.
+    pub fn bus(&self) -> PathBuf {
+        self.0.join("bus")
+    }
+
+    /// Alerts, deliveries, tokens.
+    pub fn state(&self) -> PathBuf {
+        self.0.join("state.sqlite")
+    }
+
+    /// Where queries spill.
+    pub fn spill(&self) -> PathBuf {
+        self.0.join("spill")
+    }
+
+    /// How far the sources of `run` are read.
+    pub fn reading(&self) -> PathBuf {
+        self.0.join("reading.checkpoint")
+    }
+
+    /// What detection knows, and how far `ingest` has read.
+    pub fn detection(&self) -> PathBuf {
+        self.0.join("detection.checkpoint")
+    }
+}

@@ -1,0 +1,68 @@
+//! What a person sees: the log, errors with their causes, progress bars on a terminal.
+#![expect(clippy::print_stderr, reason = "this is the place that talks to the terminal")]
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tracing_subscriber::EnvFilter;
+
+/// Starts the log on standard error: warnings by default, more with `-v`, or as `QUERYWATCH_LOG`
+/// says.
+pub fn start_logging(verbosity: u8) {
+    let level = match verbosity {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("QUERYWATCH_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("error,{}", our_crates(level))));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+/// The level holds for our crates; the libraries beneath speak only of errors.
+fn our_crates(level: &str) -> String {
+    let ours = ["querywatch", "ingest", "detect", "respond", "query", "bus", "lake", "state"];
+    ours.map(|name| format!("{name}={level}")).join(",")
+}
+
+/// Prints an error with its causes, each once, safe for a terminal.
+pub fn report(error: &anyhow::Error) {
+    let mut text = printable(&error.to_string());
+    for cause in error.chain().skip(1) {
+        let cause = printable(&cause.to_string());
+        if !text.contains(&cause) {
+            let _ = write!(text, ": {cause}");
+        }
+    }
+    eprintln!("querywatch: {text}");
+}
+
+/// The text without control characters: what comes out of a log may steer a terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// A bar for work of a known size in bytes; invisible where standard error is no terminal.
+pub fn byte_bar(total: u64, what: &'static str) -> ProgressBar {
+    bar(total, what, "{msg} {bar:32.cyan/blue} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+}
+
+/// A bar for work of a known number of steps; invisible where standard error is no terminal.
+pub fn step_bar(total: u64, what: &'static str) -> ProgressBar {
+    bar(total, what, "{msg} {bar:32.cyan/blue} {human_pos}/{human_len} {eta}")
+}
+
+fn bar(total: u64, what: &'static str, template: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(template).expect("the template is ours");
+    ProgressBar::new(total).with_style(style).with_message(what)
+}
