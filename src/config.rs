@@ -76,9 +76,9 @@ impl Config {
     /// Reads the file, or the first of the usual places that exists, or the defaults; then the
     /// environment.
     pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
-        let found = file.map(Path::to_path_buf).or_else(|| {
-            PLACES.iter().map(PathBuf::from).find(|place| place.is_file())
-        });
+        let found = file
+            .map(Path::to_path_buf)
+            .or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.is_file()));
         let variables = std::env::vars().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX));
         let Some(path) = found else { return Self::parse("", variables) };
         let text = std::fs::read_to_string(&path)
@@ -147,9 +147,8 @@ fn set(table: &mut Table, path: &str, value: &str) -> anyhow::Result<()> {
             Ok(())
         }
         Some((section, rest)) => {
-            let inner = table
-                .entry(section.to_owned())
-                .or_insert_with(|| Value::Table(Table::new()));
+            let inner =
+                table.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()));
             match inner {
                 Value::Table(inner) => set(inner, rest, value),
                 _ => bail!("`{section}` is no section of the settings"),

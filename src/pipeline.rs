@@ -3,8 +3,8 @@
 //! `run`: `collect` → bus → `detection` (`judge`) → `store` → lake, alerts to `respond`, questions
 //! to `query`. `ingest`: `backfill`, the same without the bus.
 
-pub mod backfill;
 mod access;
+pub mod backfill;
 mod board;
 mod checkpoint;
 mod collect;

@@ -58,7 +58,13 @@ impl Service {
         }
     }
 
-    fn request(&self, method: &str, path: &str, token: &str, body: Option<String>) -> (u16, String) {
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<String>,
+    ) -> (u16, String) {
         let url = format!("http://{}{path}", self.address);
         let client = reqwest::Client::new();
         let method = method.parse().expect("a method");

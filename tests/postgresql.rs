@@ -229,8 +229,13 @@ fn the_three_carriers_tell_the_same() {
     };
     let (csv_counts, json_counts, text_counts) = (counted(&csv), counted(&json), counted(&text));
     assert_eq!(csv_counts, json_counts, "{:?}", differing(&csv_counts, &json_counts));
-    assert_eq!(csv_counts, text_counts, "{:#?} {:#?}", differing(&csv_counts, &text_counts),
-        differing(&text_counts, &csv_counts));
+    assert_eq!(
+        csv_counts,
+        text_counts,
+        "{:#?} {:#?}",
+        differing(&csv_counts, &text_counts),
+        differing(&text_counts, &csv_counts)
+    );
 }
 
 /// Tests that rotate the server's logs take turns.

@@ -9,8 +9,18 @@ const COLUMNS_MAX: usize = 100;
 const TOP_LEVEL_MAX: usize = 22;
 /// Names that become drawers.
 const DRAWERS: [&str; 12] = [
-    "common", "util", "utils", "helper", "helpers", "types", "traits", "errors", "models",
-    "manager", "handler", "processor",
+    "common",
+    "util",
+    "utils",
+    "helper",
+    "helpers",
+    "types",
+    "traits",
+    "errors",
+    "models",
+    "manager",
+    "handler",
+    "processor",
 ];
 
 fn root() -> &'static Path {
@@ -158,7 +168,11 @@ fn files_and_lines_are_short() {
         }
         for (index, line) in text.lines().enumerate() {
             if line.chars().count() > COLUMNS_MAX {
-                findings.push(format!("{}:{}: over {COLUMNS_MAX} columns", shown(&file), index + 1));
+                findings.push(format!(
+                    "{}:{}: over {COLUMNS_MAX} columns",
+                    shown(&file),
+                    index + 1
+                ));
             }
         }
     }
@@ -197,7 +211,11 @@ fn functions_fit_a_screen() {
             {
                 let length = index - start + 1;
                 if length > FUNCTION_LINES_MAX {
-                    findings.push(format!("{}:{}: {length} lines: {name}", shown(&file), start + 1));
+                    findings.push(format!(
+                        "{}:{}: {length} lines: {name}",
+                        shown(&file),
+                        start + 1
+                    ));
                 }
                 open = None;
             }

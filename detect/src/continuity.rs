@@ -81,7 +81,9 @@ impl Continuity {
     pub(crate) fn observe(&mut self, event: &AuditEvent<'_>) -> Option<Break> {
         let session = event.session?;
         let begins = event.command == Some("connection authorized");
-        if !begins && event.statement_number.is_none() && event.statement.is_none()
+        if !begins
+            && event.statement_number.is_none()
+            && event.statement.is_none()
             && event.action != Action::Logout
         {
             return None;
@@ -147,8 +149,7 @@ impl Continuity {
     /// The state, to be kept.
     pub(crate) fn save(&self) -> SavedContinuity {
         let known = self.order.iter().filter_map(|key| Some((key, self.sessions.get(key)?)));
-        let sessions =
-            known.map(|(key, s)| (key.clone(), s.last, s.records, s.is_whole)).collect();
+        let sessions = known.map(|(key, s)| (key.clone(), s.last, s.records, s.is_whole)).collect();
         let mut habits: Vec<_> =
             self.habits.iter().map(|(key, h)| (key.clone(), h.sessions, h.silent)).collect();
         habits.sort();
@@ -158,8 +159,7 @@ impl Continuity {
     /// Continues from a kept state.
     pub(crate) fn load(&mut self, state: SavedContinuity) {
         self.order = state.sessions.iter().map(|(key, ..)| key.clone()).collect();
-        let session =
-            |(key, last, records, is_whole)| (key, Session { last, records, is_whole });
+        let session = |(key, last, records, is_whole)| (key, Session { last, records, is_whole });
         self.sessions = state.sessions.into_iter().map(session).collect();
         let habit = |(key, sessions, silent)| (key, Habit { sessions, silent });
         self.habits = state.habits.into_iter().map(habit).collect();

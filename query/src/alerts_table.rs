@@ -118,32 +118,37 @@ fn columns(alerts: &[Alert]) -> Result<RecordBatch> {
         let micros = alerts.iter().map(value);
         Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
     };
-    Ok(RecordBatch::try_new(SCHEMA.clone(), vec![
-        text(|alert| Some(alert.id.to_string())),
-        moment(|alert| alert.time.0),
-        moment(|alert| alert.first_time.0),
-        text(|alert| Some(alert.rule.clone())),
-        text(|alert| Some(alert.title.clone())),
-        text(|alert| Some(alert.severity.as_str().to_owned())),
-        text(|alert| Some(format!("{:?}", alert.detector).to_lowercase())),
-        text(|alert| alert.identity.clone()),
-        text(|alert| Some(alert.instance.clone())),
-        text(|alert| alert.database.clone()),
-        text(|alert| alert.user.clone()),
-        text(|alert| alert.client.clone()),
-        text(|alert| alert.application.clone()),
-        text(|alert| alert.session.clone()),
-        text(|alert| alert.statement.clone()),
-        text(|alert| alert.fingerprint.clone()),
-        text(|alert| Some(alert.evidence.as_str().to_owned())),
-        lists(alerts.iter().map(|alert| alert.events.iter().map(ToString::to_string).collect())),
-        Arc::new(Int64Array::from_iter_values(alerts.iter().map(|a| a.event_count as i64))),
-        text(|alert| Some(alert.explanation.engineer.clone())),
-        text(|alert| Some(alert.explanation.manager.clone())),
-        lists(alerts.iter().map(|alert| alert.attack.clone())),
-        lists(alerts.iter().map(|alert| alert.controls.clone())),
-        Arc::new(Float64Array::from_iter_values(alerts.iter().map(|alert| alert.risk))),
-    ])?)
+    Ok(RecordBatch::try_new(
+        SCHEMA.clone(),
+        vec![
+            text(|alert| Some(alert.id.to_string())),
+            moment(|alert| alert.time.0),
+            moment(|alert| alert.first_time.0),
+            text(|alert| Some(alert.rule.clone())),
+            text(|alert| Some(alert.title.clone())),
+            text(|alert| Some(alert.severity.as_str().to_owned())),
+            text(|alert| Some(format!("{:?}", alert.detector).to_lowercase())),
+            text(|alert| alert.identity.clone()),
+            text(|alert| Some(alert.instance.clone())),
+            text(|alert| alert.database.clone()),
+            text(|alert| alert.user.clone()),
+            text(|alert| alert.client.clone()),
+            text(|alert| alert.application.clone()),
+            text(|alert| alert.session.clone()),
+            text(|alert| alert.statement.clone()),
+            text(|alert| alert.fingerprint.clone()),
+            text(|alert| Some(alert.evidence.as_str().to_owned())),
+            lists(
+                alerts.iter().map(|alert| alert.events.iter().map(ToString::to_string).collect()),
+            ),
+            Arc::new(Int64Array::from_iter_values(alerts.iter().map(|a| a.event_count as i64))),
+            text(|alert| Some(alert.explanation.engineer.clone())),
+            text(|alert| Some(alert.explanation.manager.clone())),
+            lists(alerts.iter().map(|alert| alert.attack.clone())),
+            lists(alerts.iter().map(|alert| alert.controls.clone())),
+            Arc::new(Float64Array::from_iter_values(alerts.iter().map(|alert| alert.risk))),
+        ],
+    )?)
 }
 
 fn lists(rows: impl Iterator<Item = Vec<String>>) -> ArrayRef {

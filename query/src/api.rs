@@ -10,8 +10,8 @@ mod events;
 mod identities;
 mod open_api;
 mod page;
-mod problem;
 mod probes;
+mod problem;
 mod query;
 mod sources;
 
@@ -97,7 +97,11 @@ impl Service {
     }
 
     /// Serves until `stop` is cancelled, then lets requests under way finish for a short while.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> std::io::Result<()> {
         let stopped = stop.clone();
         let serving = axum::serve(listener, self.router())
             .with_graceful_shutdown(async move { stopped.cancelled().await });

@@ -14,8 +14,9 @@ use crate::QueryError;
 const MOMENT: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
 
 /// How an answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[derive(utoipa::ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
     /// One JSON array of objects; over HTTP, an object with columns and rows.
@@ -90,7 +91,10 @@ pub fn cells(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, QueryError> {
     Ok(rows)
 }
 
-fn write_json<F: JsonFormat>(batches: &[RecordBatch], mut out: impl Write) -> Result<(), QueryError> {
+fn write_json<F: JsonFormat>(
+    batches: &[RecordBatch],
+    mut out: impl Write,
+) -> Result<(), QueryError> {
     let builder = WriterBuilder::new()
         .with_timestamp_format(MOMENT.to_owned())
         .with_timestamp_tz_format(MOMENT.to_owned());
@@ -131,7 +135,8 @@ mod defused {
     use super::{ArrayFormatter, FormatOptions};
 
     fn becomes_text(data_type: &DataType) -> bool {
-        data_type.is_nested() || data_type.is_string()
+        data_type.is_nested()
+            || data_type.is_string()
             || matches!(data_type, DataType::Dictionary(..) | DataType::Binary)
     }
 

@@ -12,9 +12,7 @@ use datafusion::config::TableParquetOptions;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{
-    FileGroup, FileScanConfigBuilder, ParquetSource,
-};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -107,9 +105,8 @@ impl StoredTable {
     fn scan_waiting(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
         let every: Vec<usize> = (0..self.schema.fields().len()).collect();
         let columns = projection.unwrap_or(&every);
-        let stored = columns.iter().map(|index| {
-            self.view.schema.index_of(self.schema.field(*index).name())
-        });
+        let stored =
+            columns.iter().map(|index| self.view.schema.index_of(self.schema.field(*index).name()));
         let stored = stored.collect::<std::result::Result<Vec<_>, _>>()?;
         let batches = self.view.hot_columns(&stored)?;
         let schema = Arc::new(self.schema.project(columns)?);

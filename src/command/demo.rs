@@ -201,15 +201,17 @@ impl Live {
         if self.shown == 0 {
             bail!("the attack raised no alert");
         }
-        tell(&format!("{} alerts; the whole demo took {:.1} s", self.shown,
-            begun.elapsed().as_secs_f64()));
+        tell(&format!(
+            "{} alerts; the whole demo took {:.1} s",
+            self.shown,
+            begun.elapsed().as_secs_f64()
+        ));
         Ok(ExitCode::SUCCESS)
     }
 
     fn append(&self, lines: &[u8]) -> anyhow::Result<()> {
         let append = || {
-            let mut file =
-                std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
             file.write_all(lines)
         };
         append().with_context(|| format!("{} cannot be written", self.log.display()))

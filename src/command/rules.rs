@@ -74,8 +74,10 @@ fn test(rules: &RuleSet) -> anyhow::Result<ExitCode> {
     let failed: Vec<_> = outcomes.iter().filter(|outcome| !outcome.passed()).collect();
     for outcome in &failed {
         let (expected, observed) = (outcome.expected, outcome.observed);
-        println!("{} `{}` in {}: expected {expected} alerts, got {observed}",
-            outcome.rule, outcome.name, outcome.path);
+        println!(
+            "{} `{}` in {}: expected {expected} alerts, got {observed}",
+            outcome.rule, outcome.name, outcome.path
+        );
         if let Some(problem) = &outcome.problem {
             println!("  {problem}");
         }

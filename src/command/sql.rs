@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 use lake::LakeView;
 use query::output::Output;
-use query::{Answer, Engine, Question, QuerySettings};
+use query::{Answer, Engine, QuerySettings, Question};
 use state::State;
 
 use crate::config::Config;

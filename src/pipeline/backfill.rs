@@ -110,7 +110,9 @@ pub fn backfill(
         parts,
         summary: Summary::default(),
         events_of: HashMap::new(),
-        report: Box::new(move |events| on_progress(progress.bytes_read(), progress.bytes(), events)),
+        report: Box::new(move |events| {
+            on_progress(progress.bytes_read(), progress.bytes(), events)
+        }),
         runtime: runtime.clone(),
     };
     let reading = std::thread::Builder::new()
@@ -191,7 +193,8 @@ impl Reader {
         }
         self.hand_over(true)?;
         self.checkpoint()?;
-        let silent = self.events_of.values().filter(|(_, bytes, events)| *bytes > 0 && *events == 0);
+        let silent =
+            self.events_of.values().filter(|(_, bytes, events)| *bytes > 0 && *events == 0);
         self.summary.files_without_events = silent.map(|(path, ..)| path.clone()).collect();
         self.summary.files_without_events.sort();
         Ok(self.summary)

@@ -84,14 +84,15 @@ impl Collector {
     }
 
     /// The next item; none if there will be no more; an error if it takes longer than `until`.
-    fn next_item(&mut self, until: Instant) -> Result<Option<SourceItem>, tokio::time::error::Elapsed> {
+    fn next_item(
+        &mut self,
+        until: Instant,
+    ) -> Result<Option<SourceItem>, tokio::time::error::Elapsed> {
         if let Ok(item) = self.items.try_recv() {
             return Ok(Some(item));
         }
         let items = &mut self.items;
-        self.runtime.block_on(async {
-            tokio::time::timeout_at(until.into(), items.recv()).await
-        })
+        self.runtime.block_on(async { tokio::time::timeout_at(until.into(), items.recv()).await })
     }
 
     fn feed(&mut self, data: &FileData, progress: &mut Progress) -> anyhow::Result<()> {

@@ -107,7 +107,10 @@ impl DetectionLoop {
             Err(error) => {
                 tracing::error!(%offset, "a record of the bus is not ours: {error:#}");
                 let reason = format!("record {offset} of the bus: {error:#}");
-                Ok(Handover { rejects: vec![foreign(offset, record, reason)], ..Handover::default() })
+                Ok(Handover {
+                    rejects: vec![foreign(offset, record, reason)],
+                    ..Handover::default()
+                })
             }
         }
     }

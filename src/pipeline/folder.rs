@@ -12,13 +12,9 @@ impl DataFolder {
     /// The folder, created if it is missing and closed to others: it holds audit data.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .with_context(|| {
-                format!("the data folder {} cannot be made; set `data` to one that can", path.display())
-            })?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
+            format!("the data folder {} cannot be made; set `data` to one that can", path.display())
+        })?;
         Ok(Self(path.to_path_buf()))
     }
 

@@ -245,8 +245,7 @@ impl Opened {
         };
         self.registry.register_collector(Box::new(parts));
         std::fs::create_dir_all(folder.spill()).context("the folder `spill` cannot be made")?;
-        let engine =
-            Engine::new(config.query.clone(), &folder.spill(), Some(self.state.clone()))?;
+        let engine = Engine::new(config.query.clone(), &folder.spill(), Some(self.state.clone()))?;
         let (lake, board, failed) = (self.lake.clone(), self.board, stops.abandon.clone());
         let trouble = self.lake.clone();
         let service = Service {

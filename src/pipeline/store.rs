@@ -57,8 +57,7 @@ impl Store {
         abandon: CancellationToken,
     ) -> anyhow::Result<(Self, SyncSender<Handover>)> {
         let (sender, receiver) = sync_channel(HANDOVERS_MAX);
-        let storing =
-            Storing { writer, positions: BTreeMap::new(), checkpoint, kept, abandon };
+        let storing = Storing { writer, positions: BTreeMap::new(), checkpoint, kept, abandon };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || storing.run(&receiver))
@@ -109,7 +108,8 @@ impl Storing {
         if self.positions.is_empty() {
             return Ok(());
         }
-        let positions: Vec<(String, i64)> = std::mem::take(&mut self.positions).into_iter().collect();
+        let positions: Vec<(String, i64)> =
+            std::mem::take(&mut self.positions).into_iter().collect();
         let abandon = &self.abandon;
         self.writer
             .commit_until(&positions, || abandon.is_cancelled())

@@ -43,8 +43,9 @@ impl Service {
             rows: rows.map(|rows| rows as i64),
             duration_us: now().0.saturating_sub(begun.0),
         };
-        self.access.send(access).await.map_err(|_| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping")
-        })
+        self.access
+            .send(access)
+            .await
+            .map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping"))
     }
 }

@@ -19,9 +19,7 @@ pub(super) async fn healthz() -> &'static str {
 pub(super) async fn readyz(State(service): State<Service>) -> Response {
     match (service.hindrance)() {
         None => "ready\n".into_response(),
-        Some(hindrance) => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, hindrance).into_response()
-        }
+        Some(hindrance) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, hindrance).into_response(),
     }
 }
 

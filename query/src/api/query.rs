@@ -1,10 +1,10 @@
 //! `POST /api/v1/query`: SQL in, rows out.
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 use datafusion::common::ScalarValue;
 use serde::Deserialize;
 use serde_json::{Value, json};
