@@ -109,8 +109,7 @@ fn a_killed_ingest_stores_every_line_once() {
         let mut command = querywatch.command(&arguments);
         let child = command.stdout(std::process::Stdio::null());
         let child = child.stderr(std::process::Stdio::null()).spawn().expect("started");
-        killed +=
-            usize::from(kill_after(child, Duration::from_millis(random.random_range(1..300))));
+        killed += usize::from(kill_after(child, Duration::from_millis(random.random_range(1..70))));
     }
     let lines = logger.stop();
     querywatch.ingest(&[&log]);

@@ -1,5 +1,7 @@
 //! One integration binary: linking it once is cheaper than linking one per file.
 
+#![expect(unreachable_pub, reason = "in a test binary `pub` says what other rooms use")]
+
 mod api;
 mod bad_input;
 mod binary;

@@ -99,7 +99,8 @@ impl Server {
 const ATTACKS: [(&str, &str); 6] = [
     ("copy (select 1) to program 'cat > /dev/null'", "D01"),
     ("alter role qw_app superuser", "B01"),
-    ("set pgaudit.log = 'none'", "C01"),
+    // Not logged itself, because pgaudit looks at the setting afterwards: what tells is the gap.
+    ("set pgaudit.log = 'none'", "C04"),
     ("select rolname, rolpassword from pg_authid", "E08"),
     ("delete from qw_orders", "F08"),
     ("select pg_sleep(0.01)", "E01"),
@@ -193,10 +194,14 @@ fn parse(querywatch: &Querywatch, files: &[PathBuf]) -> Vec<Value> {
     events
 }
 
-fn counted(events: &[Value]) -> BTreeMap<String, usize> {
+/// How often each event is there; `without` is what the other carrier cannot tell.
+fn counted(events: &[Value], without: &[&str]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for event in events {
-        *counts.entry(comparable(event).to_string()).or_default() += 1;
+        let mut event = comparable(event);
+        let object = event.as_object_mut().expect("an object");
+        without.iter().for_each(|key| drop(object.remove(*key)));
+        *counts.entry(event.to_string()).or_default() += 1;
     }
     counts
 }
@@ -224,17 +229,25 @@ fn the_three_carriers_tell_the_same() {
     };
     let (csv, json, text) = (of(0, "csv"), of(1, "json"), of(2, "log"));
     assert!(csv.len() > 300, "{} events", csv.len());
-    let differing = |a: &BTreeMap<String, usize>, b: &BTreeMap<String, usize>| -> Vec<String> {
-        a.iter().filter(|(k, n)| b.get(*k) != Some(n)).map(|(k, _)| k.clone()).take(3).collect()
+    assert_same(&counted(&csv, &[]), &counted(&json, &[]));
+    // The server's prefix has no `%e`, so plain text has no SQLSTATE.
+    assert_same(&counted(&csv, &["error_code"]), &counted(&text, &["error_code"]));
+}
+
+#[track_caller]
+fn assert_same(a: &BTreeMap<String, usize>, b: &BTreeMap<String, usize>) {
+    let only = |a: &BTreeMap<String, usize>, b: &BTreeMap<String, usize>| -> Vec<String> {
+        a.iter().filter(|(key, n)| b.get(*key) != Some(*n)).map(|(key, _)| key.clone()).collect()
     };
-    let (csv_counts, json_counts, text_counts) = (counted(&csv), counted(&json), counted(&text));
-    assert_eq!(csv_counts, json_counts, "{:?}", differing(&csv_counts, &json_counts));
-    assert_eq!(
-        csv_counts,
-        text_counts,
-        "{:#?} {:#?}",
-        differing(&csv_counts, &text_counts),
-        differing(&text_counts, &csv_counts)
+    let (only_a, only_b) = (only(a, b), only(b, a));
+    let few = |events: &[String]| events.iter().take(3).cloned().collect::<Vec<_>>();
+    assert!(
+        only_a.is_empty() && only_b.is_empty(),
+        "{} events only in one, {} only in the other: {:#?} {:#?}",
+        only_a.len(),
+        only_b.len(),
+        few(&only_a),
+        few(&only_b)
     );
 }
 

@@ -102,7 +102,9 @@ fn libraries_stay_in_their_rooms() {
         let mut users = BTreeSet::new();
         for manifest in files(root(), "toml") {
             let folder = shown(manifest.parent().expect("a manifest has a folder"));
-            if !folder.is_empty() && read(&manifest).contains(&format!("\n{library}.workspace")) {
+            let text = read(&manifest);
+            let named = [format!("\n{library}.workspace"), format!("\n{library} = ")];
+            if !folder.is_empty() && named.iter().any(|name| text.contains(name)) {
                 users.insert(folder);
             }
         }

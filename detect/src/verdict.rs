@@ -139,12 +139,12 @@ impl Judge {
             return;
         }
         let meaning = subject.meaning;
+        key.extend_from_slice(&meaning.flag_bits.to_le_bytes());
         match meaning.fingerprint {
             Some(fingerprint) => {
                 key.push(1);
                 key.push(u8::from(subject.event.engine == "postgresql"));
                 key.extend_from_slice(&fingerprint.to_le_bytes());
-                key.extend_from_slice(&meaning.flag_bits.to_le_bytes());
             }
             None => {
                 key.push(0);

@@ -244,14 +244,14 @@ fn announce(running: &Running, config: &Config) {
     let address = running.address;
     let token = running.new_token.as_ref().map(|path| path.display().to_string());
     let token = token.unwrap_or_else(|| config.data.join("admin.token").display().to_string());
-    tell(&format!(
-        "\nlive now. Ask it:\n  curl -s http://{address}/api/v1/query \
-         -H \"Authorization: Bearer $(cat {token})\" \\\n    \
-         -d '{{\"sql\": \"SELECT rule, severity, identity, title FROM alerts ORDER BY time DESC\"}}'\
-         \n  querywatch sql --data {} 'SELECT \"user\", count(*) FROM events GROUP BY 1 ORDER BY 2 DESC'\
-         \nCtrl-C ends it.",
-        config.data.display()
-    ));
+    let question = r#"{"sql": "SELECT rule, severity, identity, title FROM alerts"}"#;
+    let busiest = r#"SELECT "user", count(*) FROM events GROUP BY 1 ORDER BY 2 DESC"#;
+    let data = config.data.display();
+    tell("\nlive now. Ask it:");
+    tell(&format!("  curl -s http://{address}/api/v1/query -d '{question}' \\"));
+    tell(&format!("    -H \"Authorization: Bearer $(cat {token})\""));
+    tell(&format!("  querywatch sql --data {data} '{busiest}'"));
+    tell("Ctrl-C ends it.");
 }
 
 /// What the demo says; hostile text of its logs cannot steer the terminal.

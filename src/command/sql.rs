@@ -16,6 +16,9 @@ use crate::config::Config;
 use crate::pipeline::folder::DataFolder;
 use crate::terminal::printable;
 
+/// Rows of any other output: all there are.
+const ROWS_MAX: usize = 1 << 40;
+
 /// Rows of a table on the terminal.
 const TABLE_ROWS_MAX: usize = 1_000;
 
@@ -57,7 +60,7 @@ impl Sql {
             Shape::Ndjson => Some(Output::Ndjson),
             Shape::Arrow => Some(Output::Arrow),
         };
-        let rows_max = if output.is_some() { usize::MAX - 1 } else { TABLE_ROWS_MAX };
+        let rows_max = if output.is_some() { ROWS_MAX } else { TABLE_ROWS_MAX };
         // The caller's own machine and time: only the memory stays bounded.
         let settings = QuerySettings { rows_max, timeout_seconds: 86_400, ..config.query };
         let question = Question { sql: self.query, limit: self.limit, ..Question::default() };

@@ -300,7 +300,7 @@ fn settings_that_cannot_work_are_refused() {
     let default = BusSettings::default;
     for wrong in [
         BusSettings { partitions: 0, ..default() },
-        BusSettings { record_bytes_max: 64 << 20, ..default() },
+        BusSettings { record_bytes_max: 65 << 20, ..default() },
         BusSettings { log_bytes_max: 100 << 20, ..default() },
         BusSettings { retention_bytes: 17 << 30, ..default() },
     ] {

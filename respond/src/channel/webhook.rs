@@ -1,6 +1,6 @@
 //! Standard Webhooks: a signed POST of JSON to one address.
 //!
-//! Source: <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
+//! Source: the specification at <https://www.standardwebhooks.com>.
 
 use std::error::Error;
 use std::sync::Arc;

@@ -17,7 +17,6 @@ fn settings() -> LakeSettings {
 
 /// Not a test by itself: the process that is killed.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "run by `killed_at_random_moments`"]
 async fn write_until_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let (lake, mut writer) = open_with(Path::new(&folder), &settings()).await;
@@ -39,7 +38,7 @@ async fn killed_at_random_moments() {
     let folder = tempfile::tempdir().expect("a folder");
     for _ in 0..12 {
         let mut child = Command::new(std::env::current_exe().expect("this binary"))
-            .args(["kill::write_until_killed", "--exact", "--ignored"])
+            .args(["kill::write_until_killed", "--exact"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
