@@ -15,14 +15,17 @@ impl DataFolder {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
             format!("the data folder {} cannot be made; set `data` to one that can", path.display())
         })?;
-        Ok(Self(path.to_path_buf()))
+        Self::existing(path)
     }
 
-    /// The folder, if it is there.
+    /// The folder, if it is there. Its path is made absolute: queries name files by it.
     pub fn existing(path: &Path) -> anyhow::Result<Self> {
         let hint = "`querywatch ingest FILE` or `querywatch run` fills it";
         anyhow::ensure!(path.is_dir(), "there is no data folder {}; {hint}", path.display());
-        Ok(Self(path.to_path_buf()))
+        let absolute = path.canonicalize();
+        let absolute = absolute
+            .with_context(|| format!("the data folder {} cannot be found", path.display()))?;
+        Ok(Self(absolute))
     }
 
     /// The folder itself.

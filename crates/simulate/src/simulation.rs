@@ -1,13 +1,13 @@
 //! Turns stretches of time into the log of the company's database.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Weekday};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::act::{ActKind, Client, Plan};
+use crate::act::{Act, ActKind, Client, Plan};
 use crate::attack::Attack;
 use crate::company::{Company, Kind, Persona, Statement};
 use crate::server::{Backend, Server};
@@ -25,6 +25,18 @@ pub struct Simulation {
     company: Arc<Company>,
     random: ChaCha8Rng,
     server: Server,
+    live: Live,
+}
+
+/// Sessions that go on from one stretch of live traffic to the next.
+#[derive(Default)]
+struct Live {
+    sessions: usize,
+    clients: HashMap<usize, Client>,
+    backends: HashMap<usize, Backend>,
+    /// What they will do, in the order of time and then of planning.
+    acts: BTreeMap<(i64, u64), Act>,
+    planned: u64,
 }
 
 impl Simulation {
@@ -34,6 +46,7 @@ impl Simulation {
             company: Arc::new(company),
             random: ChaCha8Rng::seed_from_u64(seed),
             server: Server::new(),
+            live: Live::default(),
         }
     }
 
@@ -45,11 +58,12 @@ impl Simulation {
     }
 
     /// Appends the log of ordinary work between two moments of one day, `pace` times as busy as
-    /// history.
+    /// history. Sessions go on from one stretch to the next.
     pub fn traffic(&mut self, from: i64, to: i64, pace: f64, out: &mut Vec<u8>) {
         let mut plan = Plan::default();
         self.plan(&mut plan, from.div_euclid(DAY) * DAY, from, to, pace);
-        self.write(plan, out);
+        self.live.take(plan);
+        self.live.write_until(to, &mut self.server, out);
     }
 
     /// Appends what the database logs of an attack that begins at `from`.
@@ -75,7 +89,7 @@ impl Simulation {
             for (index, user) in persona.users.iter().enumerate() {
                 for _ in 0..self.count(expected) {
                     let time = self.random.random_range(start..end);
-                    self.session(plan, &company, persona, (index, user), time, end);
+                    self.session(plan, &company, persona, (index, user), time, last);
                 }
             }
         }
@@ -204,6 +218,35 @@ impl Simulation {
     }
 }
 
+impl Live {
+    fn take(&mut self, plan: Plan) {
+        let (clients, acts) = plan.in_order();
+        let first = self.sessions;
+        self.sessions += clients.len();
+        self.clients.extend((first..).zip(clients));
+        for act in acts {
+            self.planned += 1;
+            let session = first + act.session;
+            self.acts.insert((act.time, self.planned), Act { session, ..act });
+        }
+    }
+
+    fn write_until(&mut self, to: i64, server: &mut Server, out: &mut Vec<u8>) {
+        let later = self.acts.split_off(&(to, 0));
+        for (_, act) in std::mem::replace(&mut self.acts, later) {
+            let Some(client) = self.clients.get(&act.session) else { continue };
+            let mut backend =
+                self.backends.remove(&act.session).unwrap_or_else(|| server.backend(act.time));
+            server.log(&act, client, &mut backend, out);
+            if matches!(act.kind, ActKind::Disconnect | ActKind::FailToConnect) {
+                self.clients.remove(&act.session);
+            } else {
+                self.backends.insert(act.session, backend);
+            }
+        }
+    }
+}
+
 fn is_weekend(midnight: i64) -> bool {
     let day = DateTime::from_timestamp_micros(midnight).unwrap_or_default();
     matches!(day.weekday(), Weekday::Sat | Weekday::Sun)
@@ -246,6 +289,20 @@ mod tests {
         assert!(times.len() > 3_000, "{} lines", times.len());
         assert!(times.windows(2).all(|pair| pair[0] <= pair[1]));
         assert!(log.lines().all(|line| line.ends_with(",,0")), "26 columns, one line each");
+    }
+
+    #[test]
+    fn live_sessions_go_on_from_stretch_to_stretch() {
+        let mut simulation = Simulation::new(Company::small(), 7);
+        let (noon, mut log) = (MONDAY + 12 * HOUR, Vec::new());
+        for step in 0..2_400 {
+            let from = noon + step * SECOND / 4;
+            simulation.traffic(from, from + SECOND / 4, 20.0, &mut log);
+        }
+        let log = String::from_utf8(log).expect("the log is text");
+        let count = |word: &str| log.lines().filter(|line| line.contains(word)).count();
+        let (sessions, statements) = (count("connection authorized"), count("AUDIT: "));
+        assert!(sessions > 20 && statements > sessions * 10, "{statements} in {sessions} sessions");
     }
 
     #[test]
