@@ -3,8 +3,15 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::LakeError;
+
+/// How long a lock may linger: a process that was just killed, or a child that was forked and is
+/// about to become another program, lets go within moments.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Holds `lake.lock` of a folder for as long as it lives.
 #[derive(Debug)]
@@ -19,12 +26,19 @@ impl WriterLock {
         let options =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
         let mut file = options.open(&path).map_err(LakeError::io(&path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(LakeError::Locked { folder: folder.to_owned(), holder: holder(file) });
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let folder = folder.to_owned();
+                    return Err(LakeError::Locked { folder, holder: holder(file) });
+                }
+                Err(TryLockError::Error(error)) => return Err(LakeError::io(&path)(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(LakeError::io(&path)(error)),
         }
         // For the message above only: the lock is what counts.
         let process = std::process::id().to_string();
