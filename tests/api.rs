@@ -1,18 +1,17 @@
 //! The HTTP service, asked as a script would ask it.
 
 use std::io::{BufRead, BufReader};
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::binary::{Querywatch, path_text};
+use crate::binary::{Process, Querywatch, path_text};
 use crate::csvlog::{audited, line};
 
 /// A running service over a few events.
 struct Service {
     querywatch: Querywatch,
-    child: Child,
+    _process: Process,
     address: String,
     token: String,
     runtime: tokio::runtime::Runtime,
@@ -39,7 +38,7 @@ impl Service {
         let token = std::fs::read_to_string(querywatch.data().join("admin.token"));
         let token = token.expect("the first token").trim().to_owned();
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let service = Self { querywatch, child, address, token, runtime };
+        let service = Self { querywatch, _process: child, address, token, runtime };
         service.wait_for(201);
         service
     }
@@ -93,13 +92,6 @@ impl Service {
 
     fn ask(&self, sql: &str) -> (u16, Value) {
         self.post("/api/v1/query", &json!({ "sql": sql }))
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The built program, as a user starts it.
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -90,10 +91,35 @@ impl Querywatch {
     }
 
     /// Starts `run`; the address is on the first line of its standard error.
-    pub fn start(&self, settings: &Path) -> Child {
+    pub fn start(&self, settings: &Path) -> Process {
         let mut command = self.command(&["run", "--config", path_text(settings)]);
         command.stderr(Stdio::piped()).stdout(Stdio::null());
-        command.spawn().expect("the program starts")
+        Process(command.spawn().expect("the program starts"))
+    }
+}
+
+/// A process that does not outlive its test, however that ends.
+pub struct Process(pub Child);
+
+impl Deref for Process {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Process {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -1,7 +1,7 @@
 //! `kill -9` at any moment: afterwards every line that was written is there exactly once.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::binary::{Querywatch, path_text};
+use crate::binary::{Process, Querywatch, path_text};
 use crate::csvlog::audited;
 
 /// Kills in an ordinary run of the tests; `QUERYWATCH_TEST_KILLS` asks for more.
@@ -72,7 +72,7 @@ fn open(path: &PathBuf) -> File {
 }
 
 /// Lets a process live for a while, then kills it as the kernel would.
-fn kill_after(mut child: std::process::Child, life: Duration) -> bool {
+fn kill_after(mut child: Process, life: Duration) -> bool {
     let until = Instant::now() + life;
     while Instant::now() < until {
         if child.try_wait().expect("a child").is_some() {
@@ -80,8 +80,7 @@ fn kill_after(mut child: std::process::Child, life: Duration) -> bool {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    child.kill().expect("killed");
-    child.wait().expect("gone");
+    drop(child);
     true
 }
 
@@ -108,7 +107,8 @@ fn a_killed_ingest_stores_every_line_once() {
         let arguments = ["ingest", "--data", path_text(&data), path_text(&log)];
         let mut command = querywatch.command(&arguments);
         let child = command.stdout(std::process::Stdio::null());
-        let child = child.stderr(std::process::Stdio::null()).spawn().expect("started");
+        let child =
+            child.stderr(std::process::Stdio::null()).spawn().map(Process).expect("started");
         killed += usize::from(kill_after(child, Duration::from_millis(random.random_range(1..70))));
     }
     let lines = logger.stop();
@@ -132,16 +132,18 @@ fn a_killed_run_stores_every_line_once() {
         );
     }
     let lines = logger.stop();
-    let child = querywatch.start(&settings);
+    let mut child = querywatch.start(&settings);
     wait_for_rows(&querywatch, lines);
     rustix::process::kill_process(
         rustix::process::Pid::from_child(&child),
         rustix::process::Signal::TERM,
     )
     .expect("told to stop");
-    let ended = child.wait_with_output().expect("ended");
-    let errors = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "`run` did not stop cleanly: {errors}");
+    let mut errors = String::new();
+    let mut stderr = child.stderr.take().expect("piped");
+    stderr.read_to_string(&mut errors).expect("read to its end");
+    let ended = child.wait().expect("ended");
+    assert!(ended.success(), "`run` did not stop cleanly: {errors}");
     assert_exactly_once(&querywatch, lines);
 }
 

@@ -1,7 +1,6 @@
 //! Up to [`crate::BATCH_ROWS`] events as Arrow columns, and how they travel: Arrow IPC.
 
 use std::io::Cursor;
-use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type};
@@ -313,11 +312,4 @@ impl<'a> EventRow<'a> {
 
 fn optional(array: &StringArray, row: usize) -> Option<&str> {
     array.is_valid(row).then(|| array.value(row))
-}
-
-/// For those who hold batches in many places at once.
-impl From<EventBatch> for Arc<RecordBatch> {
-    fn from(batch: EventBatch) -> Self {
-        Arc::new(batch.columns)
-    }
 }
