@@ -104,8 +104,8 @@ impl Server {
 const ATTACKS: [(&str, &str); 6] = [
     ("copy (select 1) to program 'cat > /dev/null'", "D01"),
     ("alter role qw_app superuser", "B01"),
-    // Not logged itself, because pgaudit looks at the setting afterwards: what tells is the gap.
-    ("set pgaudit.log = 'none'", "C04"),
+    // Not logged itself, because pgaudit looks at the setting afterwards: what tells is the silence.
+    ("set pgaudit.log = 'none'", "C05"),
     ("select rolname, rolpassword from pg_authid", "E08"),
     ("delete from qw_orders", "F08"),
     ("select pg_sleep(0.01)", "E01"),
