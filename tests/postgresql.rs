@@ -104,7 +104,7 @@ impl Server {
 const ATTACKS: [(&str, &str); 6] = [
     ("copy (select 1) to program 'cat > /dev/null'", "D01"),
     ("alter role qw_app superuser", "B01"),
-    // Not logged itself, because pgaudit looks at the setting afterwards: what tells is the silence.
+    // Not logged itself, because pgaudit looks at the setting afterwards: the silence tells.
     ("set pgaudit.log = 'none'", "C05"),
     ("select rolname, rolpassword from pg_authid", "E08"),
     ("delete from qw_orders", "F08"),

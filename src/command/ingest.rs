@@ -75,7 +75,8 @@ impl Ingest {
         } else {
             print_words(&summary, &config);
         }
-        let failed = !summary.files_without_events.is_empty() || summary.files == 0;
+        let silent = !summary.files_without_events.is_empty() || summary.files == 0;
+        let failed = silent || summary.unread > 0;
         Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
     }
 }

@@ -54,6 +54,8 @@ pub struct Summary {
     pub events_per_second: f64,
     /// What could not be read, and other things to know.
     pub notices: Vec<String>,
+    /// Files and folders of which some or all could not be read.
+    pub unread: u64,
     /// Files that had content and gave no event.
     pub files_without_events: Vec<String>,
 }
@@ -203,12 +205,15 @@ impl Reader {
     fn notice(&mut self, notice: &ingest::source::Notice) {
         use ingest::source::Notice;
         match notice {
-            Notice::Found { .. } | Notice::Resumed { .. } => tracing::info!("{notice}"),
-            _ => {
-                tracing::warn!("{notice}");
-                self.summary.notices.push(notice.to_string());
-            }
+            Notice::Found { .. } | Notice::Resumed { .. } => {}
+            _ => self.summary.notices.push(notice.to_string()),
         }
+        let is_unread = matches!(
+            notice,
+            Notice::Unreadable { .. } | Notice::Damaged { .. } | Notice::Lost { .. }
+        );
+        self.summary.unread += u64::from(is_unread);
+        tracing::info!("{notice}");
     }
 
     fn hand_over(&mut self, flush: bool) -> anyhow::Result<()> {

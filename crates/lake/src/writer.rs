@@ -122,7 +122,8 @@ impl Writer {
         loop {
             match self.commit(positions) {
                 Err(error) if error.is_retryable() && !stop() => {
-                    tracing::warn!(%error, ?pause, "the lake cannot commit, its rows wait");
+                    let cure = "its rows wait; make room on its disk";
+                    tracing::warn!(%error, ?pause, "the lake cannot commit, {cure}");
                 }
                 result => return result,
             }
