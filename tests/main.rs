@@ -7,6 +7,8 @@ mod bad_input;
 mod binary;
 mod crash;
 mod csvlog;
+mod full_disk;
+mod permission;
 mod postgresql;
 mod replay;
 mod tidy;

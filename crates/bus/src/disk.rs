@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, fadvise, statvfs};
 
 /// A folder tree. What it changes survives a crash only after [`Disk::sync_directory`].
 pub trait Disk: Send + Sync + 'static {
@@ -28,6 +28,8 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
     /// How long ago a file was last written.
     fn age(&self, path: &Path) -> io::Result<Duration>;
+    /// Bytes that are free where the folder is.
+    fn free(&self, directory: &Path) -> io::Result<u64>;
     /// Takes a lock that one process can hold, until the returned value is dropped.
     /// `WouldBlock` if it is held.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
@@ -88,6 +90,11 @@ impl Disk for FileDisk {
     fn age(&self, path: &Path) -> io::Result<Duration> {
         // A clock that was set back makes a file look young: it is kept longer, never shorter.
         Ok(fs::metadata(path)?.modified()?.elapsed().unwrap_or_default())
+    }
+
+    fn free(&self, directory: &Path) -> io::Result<u64> {
+        let numbers = statvfs(directory)?;
+        Ok(numbers.f_bavail.saturating_mul(numbers.f_frsize))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {

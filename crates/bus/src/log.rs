@@ -22,6 +22,14 @@ pub(crate) struct Active {
     pub(crate) bytes: u64,
 }
 
+/// What there is too little of.
+pub(crate) enum Shortage {
+    /// The log has its full size.
+    Log,
+    /// The disk has no more than what is reserved for others.
+    Disk,
+}
+
 /// The only one that changes a partition's files.
 pub(crate) struct Log {
     pub(crate) disk: Arc<dyn Disk>,
@@ -96,10 +104,10 @@ impl Log {
         }
     }
 
-    /// Whether the log has reached its limit. What everyone has read is deleted first.
-    pub(crate) fn full(&mut self) -> io::Result<bool> {
-        if self.partition.bytes() < self.settings.log_bytes_max {
-            return Ok(false);
+    /// What there is too little of to write on. What everyone has read is deleted first.
+    pub(crate) fn shortage(&mut self) -> io::Result<Option<Shortage>> {
+        if self.measure()?.is_none() {
+            return Ok(None);
         }
         let end = self.partition.end();
         let all_read = self.marks.lowest(self.partition.number) >= Some(end);
@@ -107,20 +115,30 @@ impl Log {
             self.begin_segment()?; // so that the one before it can go
         }
         self.retain();
-        Ok(self.partition.bytes() >= self.settings.log_bytes_max)
+        self.measure()
     }
 
-    /// Deletes segments that every consumer has read, when they are old or the log is large.
+    fn measure(&self) -> io::Result<Option<Shortage>> {
+        if self.partition.bytes() >= self.settings.log_bytes_max {
+            return Ok(Some(Shortage::Log));
+        }
+        let free = self.disk.free(&self.directory)?;
+        Ok((free < self.settings.reserve_bytes).then_some(Shortage::Disk))
+    }
+
+    /// Deletes segments that every consumer has read, when they are old, the log is large or the
+    /// disk is short of space.
     pub(crate) fn retain(&mut self) {
         let Some(mark) = self.marks.lowest(self.partition.number) else { return };
         let age = Duration::from_secs(u64::from(self.settings.retention_hours) * 3600);
         loop {
             let large = self.partition.bytes() > self.settings.retention_bytes;
+            let short = self.measure().is_ok_and(|shortage| shortage.is_some());
             let mut segments = self.partition.segments();
             let [oldest, next, ..] = segments.as_slice() else { return };
             let path = oldest.path.clone();
             let old = || self.disk.age(&path).is_ok_and(|of_file| of_file >= age);
-            if next.base > mark || !(large || old()) {
+            if next.base > mark || !(large || short || old()) {
                 return;
             }
             segments.remove(0);

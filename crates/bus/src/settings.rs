@@ -20,6 +20,9 @@ pub struct BusSettings {
     pub queue_bytes: u32,
     /// A log of this size holds appenders up until consumers have read on: nothing is dropped.
     pub log_bytes_max: u64,
+    /// Free space that the log leaves on its disk, in bytes. With less, appenders wait and what
+    /// was read goes at once: the consumers whose files share the disk need room to read on.
+    pub reserve_bytes: u64,
     /// Segments that every consumer has read go once the log is larger than this.
     pub retention_bytes: u64,
     /// Segments that every consumer has read go once they are older than this.
@@ -34,6 +37,7 @@ impl Default for BusSettings {
             record_bytes_max: 24 << 20,
             queue_bytes: 64 << 20,
             log_bytes_max: 16 << 30,
+            reserve_bytes: 256 << 20,
             retention_bytes: 4 << 30,
             retention_hours: 24,
         }

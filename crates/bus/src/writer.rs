@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::log::Log;
+use crate::log::{Log, Shortage};
 use crate::segment::segment_path;
 use crate::{BusError, Offset, Record};
 
@@ -40,9 +40,19 @@ pub(crate) struct Append {
 
 /// Why writing is held up.
 enum Stall {
-    LogFull,
-    DiskFull,
+    Short(Shortage),
     Failing(io::Error),
+}
+
+impl From<io::Error> for Stall {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Short(Shortage::Disk)
+            }
+            _ => Self::Failing(error),
+        }
+    }
 }
 
 /// Owns the log; ends when it is told to or when the bus is gone.
@@ -103,16 +113,9 @@ impl Writer {
         while !self.pending.is_empty() {
             let count = self.group();
             match self.write_group(count) {
-                Ok(true) => {}
-                Ok(false) => return Err(Stall::LogFull),
-                Err(error) if is_full(&error) => return Err(Stall::DiskFull),
                 // The segment was left; a second failure on a new one is not chance.
-                Err(_) => match self.write_group(count) {
-                    Ok(true) => {}
-                    Ok(false) => return Err(Stall::LogFull),
-                    Err(error) if is_full(&error) => return Err(Stall::DiskFull),
-                    Err(error) => return Err(Stall::Failing(error)),
-                },
+                Err(Stall::Failing(_)) => self.write_group(count)?,
+                written => written?,
             }
         }
         Ok(())
@@ -128,19 +131,22 @@ impl Writer {
         self.pending.iter().take_while(fits).count().max(1)
     }
 
-    /// Writes and acknowledges the first `count` pending appends; false if the log is full.
-    fn write_group(&mut self, count: usize) -> io::Result<bool> {
+    /// Writes and acknowledges the first `count` pending appends.
+    fn write_group(&mut self, count: usize) -> Result<(), Stall> {
         let mut offset = self.log.partition.end();
         let records = self.pending.iter().take(count).flat_map(|append| &append.records);
-        let written = match self.log.full() {
-            Ok(true) => return Ok(false),
-            Ok(false) => self.log.write(records),
+        let written = match self.log.shortage() {
+            Ok(Some(shortage)) => return Err(Stall::Short(shortage)),
+            Ok(None) => self.log.write(records),
             Err(error) => Err(error),
         };
         if let Err(error) = written {
-            tracing::warn!(partition = self.log.partition.number, %error, "a write failed");
             self.log.abandon();
-            return Err(error);
+            let stall = Stall::from(error);
+            if let Stall::Failing(error) = &stall {
+                tracing::warn!(partition = self.log.partition.number, %error, "a write failed");
+            }
+            return Err(stall);
         }
         for append in self.pending.drain(..count) {
             let range = offset..offset + append.records.len() as u64;
@@ -148,7 +154,7 @@ impl Writer {
             // An appender that stopped waiting has no use for the answer.
             let _ = append.done.send(Ok(Offset(range.start)..Offset(range.end)));
         }
-        Ok(true)
+        Ok(())
     }
 
     fn resume(&mut self) {
@@ -162,10 +168,17 @@ impl Writer {
     /// Sets the time of the next try. A full log or disk keeps appenders waiting, a failing disk
     /// is answered: their source can hold the records, this disk cannot.
     fn stall(&mut self, stall: Stall) {
+        let directory = self.log.directory.display();
         let reason = match &stall {
-            Stall::LogFull => "the log has reached log_bytes_max: a consumer is behind".to_owned(),
-            Stall::DiskFull => "the disk is full: free some space, writing then goes on".to_owned(),
-            Stall::Failing(error) => format!("the disk fails: {error}"),
+            Stall::Short(Shortage::Log) => {
+                format!("the log in {directory} has reached log_bytes_max: a consumer is behind")
+            }
+            Stall::Short(Shortage::Disk) => format!(
+                "the disk of {directory} has less than {} MiB left (reserve_bytes): free some \
+                 space, writing then goes on",
+                self.log.settings.reserve_bytes >> 20
+            ),
+            Stall::Failing(error) => format!("the disk of {directory} fails: {error}"),
         };
         if self.retry_at.is_none() {
             tracing::warn!(partition = self.log.partition.number, reason, "appenders are held up");
@@ -190,8 +203,4 @@ impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.0.close();
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -265,6 +265,29 @@ async fn full_log_holds_appenders_up_until_a_commit() {
 }
 
 #[tokio::test]
+async fn disk_without_its_reserve_holds_appenders_up_and_gives_back_what_was_read() {
+    let place = Place::new();
+    let kept = BusSettings { retention_bytes: 5000, ..settings() };
+    let bus = place.open(&kept).await;
+    bus.register("detect").await.unwrap();
+    append(&bus, 20).await;
+    assert_eq!(place.segments().len(), 3);
+    bus.commit("detect", 0, Offset(20)).await.unwrap();
+    bus.shutdown().await.unwrap();
+    let bus = place.open(&BusSettings { reserve_bytes: u64::MAX, ..kept.clone() }).await;
+    let waiting = timeout(Duration::from_millis(300), append(&bus, 1));
+    waiting.await.expect_err("no disk has so much to spare");
+    let stall = bus.status().partitions.remove(0).stall.expect("a stall");
+    let folder = place.0.path().to_str().expect("text");
+    assert!(stall.contains("reserve_bytes") && stall.contains(folder), "{stall}");
+    assert_eq!(place.segments().len(), 1, "what was read is gone but for the newest");
+    bus.shutdown().await.unwrap();
+    let bus = place.open(&kept).await;
+    append(&bus, 1).await;
+    assert_eq!(bus.end(0).0 - bus.start(0).0, 1, "offsets go on");
+}
+
+#[tokio::test]
 async fn damaged_marks_and_removed_partitions_are_refused() {
     let place = Place::new();
     let two = BusSettings { partitions: 2, ..settings() };

@@ -22,6 +22,7 @@ enum Step {
     FailSyncs(u32),
     TearWrites(u32),
     FillDisk,
+    NearlyFillDisk,
     FreeDisk,
     FlipBit(prop::sample::Index, usize),
     Kill,
@@ -39,6 +40,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (1..4_u32).prop_map(Step::FailSyncs),
         2 => (1..3_u32).prop_map(Step::TearWrites),
         1 => Just(Step::FillDisk),
+        1 => Just(Step::NearlyFillDisk),
         2 => Just(Step::FreeDisk),
         1 => (any::<prop::sample::Index>(), any::<usize>()).prop_map(|(a, b)| Step::FlipBit(a, b)),
         1 => Just(Step::Kill),
@@ -107,6 +109,10 @@ impl Model {
                 self.disk.set_faults(|faults| faults.full = true);
                 self.full = true;
             }
+            Step::NearlyFillDisk => {
+                self.disk.set_faults(|faults| faults.short = true);
+                self.full = true;
+            }
             Step::FreeDisk => self.free_disk().await,
             Step::FlipBit(file, bit) => self.flip(file, *bit),
             Step::Kill => {
@@ -161,7 +167,7 @@ impl Model {
     }
 
     async fn free_disk(&mut self) {
-        self.disk.set_faults(|faults| faults.full = false);
+        self.disk.set_faults(|faults| (faults.full, faults.short) = (false, false));
         self.full = false;
         self.settle_waiting().await;
     }

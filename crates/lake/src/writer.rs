@@ -19,6 +19,9 @@ use crate::{LakeError, LakeSettings};
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// How often a failure that lasts is told again.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
 /// How often a pause looks whether it should end.
 const PAUSE_STEP: Duration = Duration::from_millis(50);
 
@@ -119,13 +122,24 @@ impl Writer {
         stop: impl Fn() -> bool,
     ) -> Result<Committed, LakeError> {
         let mut pause = PAUSE_MIN;
+        let mut warned: Option<Instant> = None;
         loop {
             match self.commit(positions) {
                 Err(error) if error.is_retryable() && !stop() => {
-                    let cure = "its rows wait; make room on its disk";
-                    tracing::warn!(%error, ?pause, "the lake cannot commit, {cure}");
+                    if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                        warned = Some(Instant::now());
+                        tracing::warn!(
+                            "the lake cannot commit: {error}; its rows wait: make room on its \
+                             disk, or see that it can be written, and they go in"
+                        );
+                    }
                 }
-                result => return result,
+                result => {
+                    if warned.is_some() && result.is_ok() {
+                        tracing::info!("the lake commits again");
+                    }
+                    return result;
+                }
             }
             let until = Instant::now() + pause;
             while Instant::now() < until && !stop() {

@@ -29,6 +29,8 @@ struct State {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Faults {
     pub(crate) full: bool,
+    /// Not full, but nothing is said to be free.
+    pub(crate) short: bool,
     pub(crate) failing_syncs: u32,
     pub(crate) failing_writes: u32,
     /// The machine stops before the change after so many.
@@ -241,6 +243,10 @@ impl Disk for Machine {
 
     fn age(&self, _: &Path) -> io::Result<Duration> {
         Ok(Duration::ZERO)
+    }
+
+    fn free(&self, _: &Path) -> io::Result<u64> {
+        Ok(if self.disk.state().faults.short { 0 } else { u64::MAX })
     }
 
     fn lock(&self, _: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
