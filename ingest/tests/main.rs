@@ -4,6 +4,7 @@
 mod captures;
 mod carriers;
 mod cuts;
+mod damage;
 mod forgeries;
 mod outcomes;
 mod sessions;

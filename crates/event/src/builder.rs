@@ -169,20 +169,20 @@ impl EventBatchBuilder {
 
 impl TextColumns {
     fn push(&mut self, event: &AuditEvent<'_>) {
-        self.time_basis.push(Some(event.time_basis.as_str()));
+        self.time_basis.push_word(Some(event.time_basis.as_str()));
         self.source.push(Some(event.source));
         self.format.push(Some(event.format));
-        self.evidence.push(Some(event.evidence.as_str()));
+        self.evidence.push_word(Some(event.evidence.as_str()));
         self.engine.push(Some(event.engine));
         self.instance.push(Some(event.instance));
         self.database.push(event.database);
-        self.action.push(Some(event.action.as_str()));
+        self.action.push_word(Some(event.action.as_str()));
         self.command.push(event.command);
         self.user.push(event.user);
         self.actor.push(event.actor);
-        self.actor_kind.push(event.actor_kind.map(|kind| kind.as_str()));
-        self.actor_basis.push(event.actor_basis.map(|basis| basis.as_str()));
-        self.path.push(event.path.map(|path| path.as_str()));
+        self.actor_kind.push_word(event.actor_kind.map(|kind| kind.as_str()));
+        self.actor_basis.push_word(event.actor_basis.map(|basis| basis.as_str()));
+        self.path.push_word(event.path.map(|path| path.as_str()));
         self.client_address.push(event.client_address);
         self.client_host.push(event.client_host);
         self.application.push(event.application);
@@ -191,8 +191,8 @@ impl TextColumns {
         self.session.push(event.session);
         self.object_kind.push(event.object_kind);
         self.object.push(event.object);
-        self.statement_state.push(Some(event.statement_state.as_str()));
-        self.outcome.push(Some(event.outcome.as_str()));
+        self.statement_state.push_word(Some(event.statement_state.as_str()));
+        self.outcome.push_word(Some(event.outcome.as_str()));
         self.error_code.push(event.error_code);
         self.error.push(event.error);
         self.grant_id.push(event.grant_id);

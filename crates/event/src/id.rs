@@ -22,12 +22,13 @@ impl EventId {
 
     /// The event at `position` of the source that `self` identifies.
     ///
-    /// One short message instead of [`EventId::of`]: this runs once per event.
+    /// Two events of one source never share an id, because [`scatter`] is one-to-one; those of two
+    /// sources do as rarely as two hashes, which the ids of the sources are. BLAKE3 here, once per
+    /// event, was a fifteenth of the time that a record of csvlog takes.
     pub fn at(self, position: u64) -> Self {
-        let mut message = [0; 24];
-        message[..16].copy_from_slice(&self.0);
-        message[16..].copy_from_slice(&position.to_le_bytes());
-        Self::truncated(&blake3::hash(&message))
+        let low = scatter(position);
+        let mask = u128::from(scatter(!low)) << 64 | u128::from(low);
+        Self((u128::from_le_bytes(self.0) ^ mask).to_le_bytes())
     }
 
     fn truncated(hash: &blake3::Hash) -> Self {
@@ -35,6 +36,15 @@ impl EventId {
         id.copy_from_slice(&hash.as_bytes()[..16]);
         Self(id)
     }
+}
+
+/// One-to-one on 64 bits, each bit of the result depending on all: the finisher of SplitMix64
+/// (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+const fn scatter(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
 
 impl fmt::Display for EventId {

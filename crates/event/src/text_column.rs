@@ -22,6 +22,7 @@ pub(crate) struct TextColumn {
     hasher: DefaultHashBuilder,
     distinct: HashTable<i32>,
     last: Option<i32>,
+    last_word: Option<(&'static str, i32)>,
 }
 
 impl TextColumn {
@@ -35,6 +36,19 @@ impl TextColumn {
             }
         };
         self.keys.push(key);
+    }
+
+    /// Appends one row of a closed set of words, which are told apart by where they are.
+    pub(crate) fn push_word(&mut self, word: Option<&'static str>) {
+        match (word, self.last_word) {
+            (Some(word), Some((last, key))) if std::ptr::eq(word, last) => self.keys.push(key),
+            (Some(word), _) => {
+                let key = self.key(word);
+                self.last_word = Some((word, key));
+                self.keys.push(key);
+            }
+            (None, _) => self.push(None),
+        }
     }
 
     /// Replaces the text of a row pushed before; nothing happens if there is no such row.
@@ -52,7 +66,9 @@ impl TextColumn {
 
     /// Hands out the column and starts an empty one, keeping the memory of the keys' table.
     pub(crate) fn finish(&mut self) -> ArrayRef {
-        let keys = std::mem::take(&mut self.keys);
+        // The next batch is likely to be as large.
+        let next = Vec::with_capacity(self.keys.len());
+        let keys = std::mem::replace(&mut self.keys, next);
         let nulls =
             (self.nulls > 0).then(|| NullBuffer::from_iter(keys.iter().map(|k| *k != NULL)));
         let keys: Vec<i32> = keys.into_iter().map(|key| key.max(0)).collect();
@@ -69,7 +85,7 @@ impl TextColumn {
         );
         self.distinct.clear();
         self.nulls = 0;
-        self.last = None;
+        (self.last, self.last_word) = (None, None);
         let keys = Int32Array::new(ScalarBuffer::from(keys), nulls);
         Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::new(values)))
     }

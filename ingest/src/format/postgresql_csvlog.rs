@@ -123,10 +123,10 @@ impl Csvlog {
         if count < COUNT_MIN {
             return reject("it has fewer than 22 columns", out);
         }
-        let Some((time, time_basis)) = out.clock.read(columns[0]) else {
+        let Some((time, time_basis)) = out.clock.read(columns.get(0)) else {
             return reject("its first column is no time", out);
         };
-        let code = columns[12];
+        let code = columns.get(12);
         // Severity words are translated, SQLSTATE is not: 00 to 02 are no errors.
         let by_code = match code.as_bytes() {
             [b'0', b'0' | b'2', ..] => Severity::Message,
@@ -136,22 +136,22 @@ impl Csvlog {
         let record = Record {
             time,
             time_basis,
-            user: columns[1],
-            database: columns[2],
-            process: columns[3],
-            client: Client::read(columns[4]),
-            session: columns[5],
-            line: columns[6].parse().ok(),
-            activity: columns[7],
-            transaction: columns[9],
-            severity: Severity::read(columns[11]).unwrap_or(by_code),
+            user: columns.get(1),
+            database: columns.get(2),
+            process: columns.get(3),
+            client: Client::read(columns.get(4)),
+            session: columns.get(5),
+            line: columns.get(6).parse().ok(),
+            activity: columns.get(7),
+            transaction: columns.get(9),
+            severity: Severity::read(columns.get(11)).unwrap_or(by_code),
             code,
-            message: columns[13],
-            detail: columns[14],
-            context: columns[18],
-            query: columns[19],
-            application: columns[22],
-            backend: columns[23],
+            message: columns.get(13),
+            detail: columns.get(14),
+            context: columns.get(18),
+            query: columns.get(19),
+            application: columns.get(22),
+            backend: columns.get(23),
             ..Record::new(position, bytes, Evidence::B)
         };
         self.interpreter.read(&record, out);
@@ -164,16 +164,16 @@ fn is_proven(columns: &mut Columns, record: &[u8], out: &Parsed) -> bool {
         return false;
     }
     let columns = columns.decode(record);
-    let session = columns[5];
+    let session = columns.get(5);
     let process = session.split_once('.').and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok());
-    let line = columns[6].parse::<u64>().ok();
+    let line = columns.get(6).parse::<u64>().ok();
     let known = out.sessions.get(session).map(|session| session.line);
     let continues = match (line, known) {
         (Some(line), Some(known)) => line > known,
         (Some(line), None) => line == 1,
         (None, _) => false,
     };
-    continues && process.is_some() && process == columns[3].parse().ok()
+    continues && process.is_some() && process == columns.get(3).parse().ok()
 }
 
 impl Format for Csvlog {

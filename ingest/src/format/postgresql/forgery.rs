@@ -111,10 +111,13 @@ fn in_text(record: &Record<'_>, is_audit: bool, sessions: &Sessions) -> Option<&
 
 /// Whether the audit row's number fits the session; the numbers of a session only grow.
 pub(crate) fn number_goes_back(record: &Record<'_>, number: i64, sessions: &Sessions) -> bool {
+    if record.evidence != Evidence::C {
+        return false;
+    }
     let last = sessions.get(record.session_key()).and_then(|session| session.statement);
     // Process numbers come again; where connections are not logged, 1 is how that shows.
     let is_reused = record.session.is_empty() && !sessions.logs_connections && number == 1;
-    record.evidence == Evidence::C && last.is_some_and(|last| number < last) && !is_reused
+    last.is_some_and(|last| number < last) && !is_reused
 }
 
 /// Whether a line holds what the server writes when it lets somebody in or not.

@@ -77,15 +77,14 @@ impl Sessions {
 
     /// The session of that key, new if it is not known.
     pub(crate) fn open(&mut self, key: &str) -> &mut Session {
-        if !self.young.contains_key(key) {
-            let session = self.old.remove(key).unwrap_or_default();
-            if self.young.len() >= self.generation_max {
-                self.evicted += self.old.len() as u64;
-                self.old = std::mem::take(&mut self.young);
-            }
-            self.young.insert(key.into(), session);
+        if self.young.len() >= self.generation_max && !self.young.contains_key(key) {
+            let kept = self.old.remove(key);
+            self.evicted += self.old.len() as u64;
+            self.old = std::mem::take(&mut self.young);
+            self.old.extend(kept.map(|session| (key.into(), session)));
         }
-        self.young.entry_ref(key).or_default()
+        let old = &mut self.old;
+        self.young.entry_ref(key).or_insert_with(|| old.remove(key).unwrap_or_default())
     }
 
     pub(crate) fn close(&mut self, key: &str) {

@@ -31,23 +31,42 @@ pub(super) struct Columns {
     count: usize,
     /// A field in quotes is not empty.
     lone_quotes: bool,
+    /// The spans are those of the texts, not of the record.
+    decoded: bool,
     /// Texts of the fields of interest, one after the other.
     texts: String,
 }
 
-/// Where a column's text is: in the record at first, after decoding in `texts`.
+/// Where a column's text is: in the record, or in `texts` where it had to be rewritten.
 #[derive(Clone, Copy, Default)]
 struct Span {
     start: usize,
     end: usize,
     doubled: bool,
+    rewritten: bool,
+}
+
+/// The texts of the columns of one record; missing ones are empty.
+#[derive(Clone, Copy)]
+pub(super) struct Texts<'a> {
+    spans: &'a [Span],
+    record: &'a str,
+    rewritten: &'a str,
+}
+
+impl<'a> Texts<'a> {
+    pub(super) fn get(self, column: usize) -> &'a str {
+        let Some(span) = self.spans.get(column) else { return "" };
+        let from = if span.rewritten { self.rewritten } else { self.record };
+        &from[span.start..span.end]
+    }
 }
 
 impl Columns {
     /// Scans one record. At `end` of the file the last line needs no newline.
     pub(super) fn scan(&mut self, input: &[u8], end: bool) -> Scan {
-        self.count = 0;
-        self.lone_quotes = false;
+        (self.count, self.lone_quotes, self.decoded) = (0, false, false);
+        self.texts.clear();
         match input {
             [b'\n', ..] => return Scan::Empty(1),
             [b'\r', b'\n', ..] => return Scan::Empty(2),
@@ -64,7 +83,7 @@ impl Columns {
                 let length =
                     input[at..].iter().position(|byte| matches!(byte, b',' | b'\n' | b'"'));
                 let next = length.map_or(input.len(), |length| at + length);
-                (Span { start: at, end: next, doubled: false }, next)
+                (Span { start: at, end: next, ..Span::default() }, next)
             };
             self.lone_quotes |= span.start > at && span.end > span.start;
             if let Some(kept) = self.spans.get_mut(self.count) {
@@ -121,35 +140,31 @@ impl Columns {
 }
 
 impl Columns {
-    /// The texts of the columns of `record`, the bytes that were scanned; missing ones are empty.
-    pub(super) fn decode<'a>(&'a mut self, record: &'a [u8]) -> [&'a str; COUNT_KEPT] {
+    /// The texts of the columns of `record`, the bytes that were scanned.
+    pub(super) fn decode<'a>(&'a mut self, record: &'a [u8]) -> Texts<'a> {
         let count = self.count.min(COUNT_KEPT);
-        self.texts.clear();
         let whole = std::str::from_utf8(record).ok();
-        let mut rewritten = [false; COUNT_KEPT];
-        for (span, rewritten) in self.spans[..count].iter_mut().zip(&mut rewritten) {
-            if span.doubled || whole.is_none() {
-                let text = match whole {
-                    Some(whole) => Cow::Borrowed(&whole[span.start..span.end]),
-                    None => String::from_utf8_lossy(&record[span.start..span.end]),
-                };
-                span.start = self.texts.len();
-                if span.doubled {
-                    push_undoubled(&text, &mut self.texts);
-                } else {
-                    self.texts.push_str(&text);
-                }
-                span.end = self.texts.len();
-                *rewritten = true;
+        // A record in a damaged region is decoded once to judge it and once to read it.
+        let is_first = !std::mem::replace(&mut self.decoded, true);
+        for span in self.spans[..count].iter_mut().filter(|_| is_first) {
+            span.rewritten = span.doubled || whole.is_none();
+            if !span.rewritten {
+                continue;
             }
+            let text = match whole {
+                Some(whole) => Cow::Borrowed(&whole[span.start..span.end]),
+                None => String::from_utf8_lossy(&record[span.start..span.end]),
+            };
+            span.start = self.texts.len();
+            if span.doubled {
+                push_undoubled(&text, &mut self.texts);
+            } else {
+                self.texts.push_str(&text);
+            }
+            span.end = self.texts.len();
         }
-        let rewritten_text: &'a str = &self.texts;
-        let mut texts = [""; COUNT_KEPT];
-        for ((text, span), rewritten) in texts.iter_mut().zip(&self.spans[..count]).zip(rewritten) {
-            let from = if rewritten { rewritten_text } else { whole.unwrap_or_default() };
-            *text = &from[span.start..span.end];
-        }
-        texts
+        let record = whole.unwrap_or_default();
+        Texts { spans: &self.spans[..count], record, rewritten: &self.texts }
     }
 }
 
@@ -161,7 +176,7 @@ fn quoted(input: &[u8], start: usize) -> Option<(Span, usize)> {
     loop {
         let at = from + memchr::memchr(b'"', &input[from..])?;
         if input.get(at + 1) != Some(&b'"') {
-            return Some((Span { start, end: at, doubled }, at + 1));
+            return Some((Span { start, end: at, doubled, rewritten: false }, at + 1));
         }
         doubled = true;
         from = at + 2;
@@ -177,8 +192,9 @@ mod tests {
         match columns.scan(record, true) {
             Scan::Record { length } => {
                 let count = columns.count();
+                columns.decode(&record[..length]);
                 let texts = columns.decode(&record[..length]);
-                Some(texts[..count].iter().map(|text| (*text).to_owned()).collect())
+                Some((0..count).map(|column| texts.get(column).to_owned()).collect())
             }
             _ => None,
         }
