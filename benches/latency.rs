@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 #[allow(dead_code, unreachable_pub, reason = "the tests use the rest")]
 mod binary;
 #[path = "../tests/webhook.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the tests use the rest")]
+#[allow(unreachable_pub, reason = "the tests use the rest")]
 mod webhook;
 
 use binary::Querywatch;

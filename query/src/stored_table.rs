@@ -88,8 +88,8 @@ impl StoredTable {
             runtime.object_store(&store)?,
             runtime.cache_manager.get_file_metadata_cache(),
         );
-        let mut options = TableParquetOptions::default();
-        options.global = state.config_options().execution.parquet.clone();
+        let global = state.config_options().execution.parquet.clone();
+        let options = TableParquetOptions { global, ..TableParquetOptions::default() };
         let source = ParquetSource::new(self.table_schema.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));

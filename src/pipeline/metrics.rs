@@ -27,6 +27,9 @@ impl std::fmt::Debug for PipelineMetrics {
     }
 }
 
+/// A number of a source.
+type Measure = fn(&query::api::SourceStatus) -> u64;
+
 impl Collector for PipelineMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.encode_sources(&mut encoder)?;
@@ -39,7 +42,7 @@ impl Collector for PipelineMetrics {
 impl PipelineMetrics {
     fn encode_sources(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let statuses = self.sources.statuses();
-        let measures: [(&str, &str, fn(&query::api::SourceStatus) -> u64); 4] = [
+        let measures: [(&str, &str, Measure); 4] = [
             ("source_bytes", "Bytes read", |status| status.bytes),
             ("source_records", "Records read", |status| status.records),
             ("source_events", "Events made of records", |status| status.events),
