@@ -131,6 +131,11 @@ fn start(mut command: Command) -> (Process, Said) {
     (process, said)
 }
 
+fn terminate(process: &Process) {
+    let id = rustix::process::Pid::from_child(process);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("told to stop");
+}
+
 #[test]
 fn an_ingest_waits_for_room_and_stores_every_line_once() {
     let querywatch = Querywatch::new();
@@ -159,9 +164,19 @@ fn a_run_waits_for_room_and_stores_every_line_once() {
     let settings = querywatch.settings(&log, bus);
     let disk = SmallDisk::mount(&data);
     disk.fill(6);
-    let (mut process, said) = start(disk.querywatch(&["run", "--config", path_text(&settings)]));
+    let run = ["run", "--config", path_text(&settings)];
+    let (mut process, said) = start(disk.querywatch(&run));
     said.wait_for("reserve_bytes");
     assert!(said.with("reserve_bytes")[0].contains(path_text(&data)), "the place is named");
+    // A stop waits for what cannot be stored, but not against a second word.
+    terminate(&process);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(process.try_wait().expect("a child").is_none(), "{:#?}", said.with(""));
+    terminate(&process);
+    assert_eq!(process.wait().expect("ends").code(), Some(1), "{:#?}", said.with(""));
+    said.wait_for("stopped before everything was stored");
+    let (mut process, said) = start(disk.querywatch(&run));
+    said.wait_for("reserve_bytes");
     disk.free();
     let until = Instant::now() + Duration::from_secs(60);
     let count = "SELECT count(*) FROM events WHERE engine = 'postgresql'";
@@ -169,8 +184,7 @@ fn a_run_waits_for_room_and_stores_every_line_once() {
         assert!(Instant::now() < until, "{:#?}", said.with(""));
         std::thread::sleep(Duration::from_millis(300));
     }
-    let process_id = rustix::process::Pid::from_child(&process);
-    rustix::process::kill_process(process_id, rustix::process::Signal::TERM).expect("told to stop");
+    terminate(&process);
     assert!(process.wait().expect("ends").success(), "{:#?}", said.with(""));
     disk.assert_all_is_there();
 }

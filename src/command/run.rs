@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use event::Alert;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,6 +14,9 @@ use crate::config::Config;
 use crate::pipeline::Running;
 use crate::pipeline::folder::DataFolder;
 use crate::terminal::printable;
+
+/// How long a stop may take. Service managers kill after 90 s as a rule.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Arguments of `run`.
 #[derive(Args)]
@@ -55,13 +59,15 @@ impl Run {
         );
         let folder = DataFolder::open(&config.data)?;
         let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;
-        runtime.block_on(async {
+        let ended = runtime.block_on(async {
             let running = Running::start(&config, &folder, Arc::new(log_alert)).await?;
             announce(&running, &config);
             wait(&running).await?;
-            running.stop().await?;
-            Ok(ExitCode::SUCCESS)
-        })
+            stop(running).await
+        });
+        // Whatever is held up, by a full disk for one, must not hold up the end.
+        runtime.shutdown_background();
+        ended.map(|()| ExitCode::SUCCESS)
     }
 }
 
@@ -85,6 +91,21 @@ pub async fn wait(running: &Running) -> anyhow::Result<()> {
         () = failed.cancelled() => {}
     }
     Ok(())
+}
+
+/// Stops once everything is stored, or at a second signal, or when [`PATIENCE`] is over: the rest
+/// is then where a crash would leave it, in logs and bus, and is read at the next start.
+async fn stop(running: Running) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("no signals here")?;
+    let hindrance = running.hindrance();
+    tokio::select! {
+        stopped = running.stop() => return stopped,
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("no signals here")?,
+        () = tokio::time::sleep(PATIENCE) => {}
+    }
+    let because = hindrance().map_or_else(String::new, |hindrance| format!(" ({hindrance})"));
+    bail!("stopped before everything was stored{because}; the next start reads on from there")
 }
 
 fn log_alert(alert: &Alert) {

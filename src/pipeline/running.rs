@@ -49,8 +49,15 @@ pub struct Running {
     respond: Arc<Respond>,
     bus: Arc<Bus>,
     service: Task<std::io::Result<()>>,
+    hindrance: Hindrance,
     stops: Stops,
 }
+
+/// Says what keeps the pipeline from going on, if anything does.
+pub type Hindrance = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// What the service listens on, whom it tells of reads, and what `/readyz` says.
+type Listening = (TcpListener, tokio::sync::mpsc::Sender<query::api::Access>, Hindrance);
 
 /// One token for each step of stopping.
 #[derive(Clone, Default)]
@@ -116,9 +123,27 @@ impl Running {
         let bus = opened.bus.clone();
         let access_bus = bus.clone();
         tokio::spawn(super::access::publish(accessed, access_bus));
+        let hindrance = opened.hindrance(&stops);
+        let listening = (listener, accesses, hindrance.clone());
         let (store, detection, service) =
-            opened.run(config, folder, &stops, respond.clone(), on_alert, (listener, accesses))?;
-        Ok(Self { address, new_token, collectors, detection, store, respond, bus, service, stops })
+            opened.run(config, folder, &stops, respond.clone(), on_alert, listening)?;
+        Ok(Self {
+            address,
+            new_token,
+            collectors,
+            detection,
+            store,
+            respond,
+            bus,
+            service,
+            hindrance,
+            stops,
+        })
+    }
+
+    /// What keeps the pipeline from going on, if anything does.
+    pub fn hindrance(&self) -> Hindrance {
+        self.hindrance.clone()
     }
 
     /// Cancelled when a part ends that should not.
@@ -192,6 +217,15 @@ impl Opened {
         })
     }
 
+    fn hindrance(&self, stops: &Stops) -> Hindrance {
+        let (lake, bus, failed) = (self.lake.clone(), self.bus.clone(), stops.abandon.clone());
+        Arc::new(move || {
+            let ended = failed.is_cancelled().then(|| "a part has ended; see the log".into());
+            let stall = || bus.status().partitions.into_iter().find_map(|p| p.stall);
+            ended.or_else(|| lake.status().trouble).or_else(stall)
+        })
+    }
+
     #[expect(clippy::type_complexity, reason = "three handles, named by the only caller")]
     fn run(
         mut self,
@@ -200,7 +234,7 @@ impl Opened {
         stops: &Stops,
         respond: Arc<Respond>,
         on_alert: OnAlert,
-        (listener, access): (TcpListener, tokio::sync::mpsc::Sender<query::api::Access>),
+        (listener, access, hindrance): Listening,
     ) -> anyhow::Result<(Store, JoinHandle<anyhow::Result<()>>, Task<std::io::Result<()>>)> {
         let runtime = Handle::current();
         let statistics = Arc::new(Mutex::new(detect::Statistics::default()));
@@ -246,17 +280,13 @@ impl Opened {
         self.registry.register_collector(Box::new(parts));
         std::fs::create_dir_all(folder.spill()).context("the folder `spill` cannot be made")?;
         let engine = Engine::new(config.query.clone(), &folder.spill(), Some(self.state.clone()))?;
-        let (lake, board, failed) = (self.lake.clone(), self.board, stops.abandon.clone());
-        let trouble = self.lake.clone();
+        let (lake, board) = (self.lake.clone(), self.board);
         let service = Service {
             engine: Arc::new(engine),
             state: self.state,
             view: Arc::new(move || lake.view()),
             sources: Arc::new(move || board.statuses()),
-            hindrance: Arc::new(move || {
-                let ended = failed.is_cancelled().then(|| "a part has ended; see the log".into());
-                ended.or_else(|| trouble.status().trouble)
-            }),
+            hindrance,
             registry: Arc::new(self.registry),
             access,
         };
