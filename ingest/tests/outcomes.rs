@@ -30,9 +30,9 @@ fn a_failed_statement_has_the_code_of_its_error() {
         );
         // Not logged by pgaudit, so that its error belongs to none of the rows.
         let earlier = row("set statement_timeout = '50ms';");
-        assert_eq!(earlier["outcome"], "unknown");
+        assert_eq!(earlier["outcome"], "succeeded", "a utility is logged once it has worked");
         assert_eq!(row("select pg_sleep(5);")["error_code"], "57014");
-        assert_eq!(row("begin;")["outcome"], "unknown");
+        assert_eq!(row("begin;")["outcome"], "succeeded");
     }
 }
 
@@ -40,15 +40,74 @@ fn a_failed_statement_has_the_code_of_its_error() {
 fn rows_are_counted_only_after_success() {
     for format in ["postgresql_csvlog", "postgresql_stderr"] {
         for row in audited("errors", format) {
-            let wrapper = row["command"] == "DO";
-            let stacked = row["statement"].as_str().is_some_and(|text| text.contains("; select"));
-            let expected = if wrapper { row["outcome"].clone() } else { "succeeded".into() };
-            let expected = if stacked { "failed".into() } else { expected };
-            assert_eq!(row["outcome"], expected, "{row:#}");
+            // Logged before they run. What ran before the error of a stacked statement did run.
+            if row["command"] != "DO" && row["action"] != "call" {
+                assert_eq!(row["outcome"], "succeeded", "{row:#}");
+            }
         }
         let raised = &audited("errors", format)[0];
         assert_eq!((&raised["command"], &raised["outcome"]), (&"DO".into(), &"failed".into()));
     }
+}
+
+/// Reads lines of one session in stderr's form.
+fn session(lines: &[&str]) -> Vec<Value> {
+    let prefix = "2025-03-02 10:11:13.000 UTC [42] app@shop ";
+    let log: String = lines.iter().map(|line| format!("{prefix}{line}\n")).collect();
+    read(of_format("postgresql_stderr"), log.as_bytes()).events()
+}
+
+#[test]
+fn what_is_logged_before_its_end_may_still_fail() {
+    for (row, text, code) in [
+        ("WRITE,COPY,,,copy t from stdin,<none>", "copy t from stdin", "22P02"),
+        ("DDL,CREATE EXTENSION,,,create extension x,<none>,0", "create extension x", "0A000"),
+        ("FUNCTION,EXECUTE,FUNCTION,f,select f(),<none>,0", "select f()", "P0001"),
+        ("MISC,COMMIT,,,commit,<none>,0", "commit", "23503"),
+    ] {
+        let audit = format!("LOG:  AUDIT: SESSION,1,1,{row}");
+        let error = format!("ERROR:  {code}: no");
+        let statement = format!("STATEMENT:  {text}");
+        let events = session(&[&audit, &error, &statement]);
+        assert_eq!(
+            (&events[0]["outcome"], &events[0]["error_code"]),
+            (&"failed".into(), &code.into())
+        );
+        assert!(events[0]["rows"].is_null(), "what does not count has no rows: {:#}", events[0]);
+    }
+}
+
+#[test]
+fn a_login_that_is_taken_back_did_not_succeed() {
+    let events = session(&[
+        "LOG:  connection authorized: user=app database=shop",
+        "FATAL:  3D000: database \"shop\" does not exist",
+    ]);
+    assert_eq!(events[0]["outcome"], "denied");
+    assert_eq!((&events[1]["action"], &events[1]["outcome"]), (&"login".into(), &"denied".into()));
+    let dropped = session(&["ERROR:  3D000: no such database", "STATEMENT:  drop database nope"]);
+    assert_eq!(dropped[0]["outcome"], "failed");
+    assert_eq!(dropped[0]["command"], "DROP DATABASE", "the error names the command that failed");
+}
+
+#[test]
+fn statements_without_pgaudit_end_too() {
+    let events = session(&[
+        "LOG:  statement: select 1/0",
+        "ERROR:  22012: division by zero",
+        "STATEMENT:  select 1/0",
+        "LOG:  statement: execute purge(7)",
+        "DETAIL:  prepare: prepare purge (int) as delete from t where id = $1",
+        "LOG:  AUDIT: SESSION,1,1,MISC,???,,,merge into t using s on true when matched then \
+         delete,<none>,3",
+    ]);
+    assert_eq!(
+        (&events[0]["outcome"], &events[0]["error_code"]),
+        (&"failed".into(), &"22012".into())
+    );
+    assert_eq!((&events[2]["command"], &events[2]["action"]), (&"EXECUTE".into(), &"write".into()));
+    assert_eq!((&events[3]["command"], &events[3]["action"]), (&"MERGE".into(), &"write".into()));
+    assert_eq!(events[3]["rows"], 3);
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub(crate) struct Recent {
     pub(crate) head: String,
     /// The row was written after its statement had ended well.
     pub(crate) ended: bool,
+    /// The record says that somebody was let in, which the next may take back.
+    pub(crate) login: bool,
 }
 
 /// Collects what one file gives.
@@ -250,8 +252,8 @@ impl Parsed {
         recent.session.clear();
         recent.transaction.clear();
         recent.head.clear();
-        (recent.row, recent.position, recent.statement, recent.ended) =
-            (row, position, None, false);
+        (recent.row, recent.position, recent.statement) = (row, position, None);
+        (recent.ended, recent.login) = (false, false);
         note(&mut recent);
         self.recent.push_back(recent);
     }

@@ -1,6 +1,7 @@
 //! What the four carriers of PostgreSQL's log have in common: records, their meaning, sessions.
 
 pub(super) mod command;
+pub(super) mod draft;
 pub(super) mod forgery;
 pub(super) mod interpret;
 pub(super) mod message;

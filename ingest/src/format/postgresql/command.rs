@@ -47,6 +47,18 @@ pub(crate) fn of_statement(statement: &str) -> Option<(&'static str, Action)> {
     Some((tag, action_of(tag)))
 }
 
+/// What an `EXECUTE` does: DETAIL says `prepare: PREPARE name (types) AS statement`.
+pub(crate) fn prepared(detail: &str) -> Option<(&'static str, Action)> {
+    let prepare = detail.strip_prefix("prepare: ")?;
+    let mut words = prepare.match_indices(|c: char| c.is_ascii_whitespace());
+    words.find_map(|(at, _)| {
+        let rest = prepare[at..].trim_start();
+        let (word, statement) = rest.split_at_checked(2)?;
+        let is_as = word.eq_ignore_ascii_case("as") && statement.starts_with(char::is_whitespace);
+        if is_as { of_statement(statement) } else { None }
+    })
+}
+
 /// Verbs whose tag is the verb, or that are looked at more closely.
 const VERBS: &[&str] = &[
     "SELECT",

@@ -56,7 +56,11 @@ pub(crate) fn suspicion(
         _ => outcome::is_refused_login(record),
     };
     let names = || [record.user, record.database, refused_user(record.message)];
-    if speaks_for_client && names().iter().any(|name| has_control(name)) {
+    // Bytes of another encoding are odd only where they might end a line for somebody.
+    let is_odd = |name: &&str| {
+        has_control(name) || (record.evidence == Evidence::C && name.contains('\u{fffd}'))
+    };
+    if speaks_for_client && names().iter().any(is_odd) {
         return Some("control characters in the name of the user or the database");
     }
     if record.evidence == Evidence::C { in_text(record, is_audit, sessions) } else { None }
@@ -64,7 +68,10 @@ pub(crate) fn suspicion(
 
 /// The signs that only matter where a client can begin a line.
 fn in_text(record: &Record<'_>, is_audit: bool, sessions: &Sessions) -> Option<&'static str> {
-    if has_control(record.user) || has_control(record.database) {
+    if [record.user, record.database]
+        .iter()
+        .any(|name| has_control(name) || name.contains('\u{fffd}'))
+    {
         return Some("control characters in the name of the user or the database");
     }
     if has_tag(record.user) || has_tag(record.database) {
@@ -178,8 +185,7 @@ pub(crate) fn has_control(name: &str) -> bool {
     let plain = name.bytes().all(|byte| (b' '..0x7f).contains(&byte));
     !plain
         && name.chars().any(|character| {
-            character.is_control()
-                || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffd}')
+            character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}')
         })
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use event::AuditEvent;
 use event::vocabulary::{Action, Evidence, Outcome, StatementState};
 
+use super::draft::{base, is_masked, note, set_statement, some};
 use super::message::{Authorization, Message, Step};
 use super::pgaudit::{self, Payload, Text};
 use super::record::{Client, Record};
@@ -21,6 +22,9 @@ pub(crate) struct Interpreter {
     carried: Carried,
 }
 
+/// What pgaudit writes for a statement that its release does not know, such as MERGE.
+const UNKNOWN_TAG: &str = "???";
+
 /// What there is to remember of the session once its event is out.
 enum After {
     Nothing,
@@ -36,7 +40,14 @@ impl Interpreter {
         let (text, is_cut) = record.uncut_message();
         let message = Message::read(text);
         match forgery::suspicion(record, &message, &sessions) {
-            Some(suspicion) => forged(record, suspicion, &sessions, out),
+            Some(suspicion) => {
+                if record.evidence != Evidence::C {
+                    // Quoted: the words are the server's, whatever name stands in them.
+                    remember(record, &message, &mut sessions);
+                }
+                let is_login = matches!(message, Message::Authorized(_));
+                forged(record, suspicion, is_login, &sessions, out);
+            }
             None => self.trusted(record, &message, is_cut, &mut sessions, out),
         }
         out.sessions = sessions;
@@ -82,7 +93,9 @@ impl Interpreter {
         let mut scratch = std::mem::take(&mut self.scratch);
         match pgaudit::read(payload, is_cut, &mut scratch) {
             Ok(payload) => self.row(record, &payload, sessions, out),
-            Err(flaw) if record.evidence == Evidence::C => forged(record, flaw, sessions, out),
+            Err(flaw) if record.evidence == Evidence::C => {
+                forged(record, flaw, false, sessions, out);
+            }
             Err(flaw) => {
                 let reason = format!("the payload of pgaudit cannot be read: {flaw}");
                 out.reject(record.position, reason, record.bytes);
@@ -106,7 +119,7 @@ impl Interpreter {
             None
         };
         if let Some(doubt) = doubt {
-            return forged(record, doubt, sessions, out);
+            return forged(record, doubt, false, sessions, out);
         }
         let session = sessions.open(record.session_key());
         session.line = record.line.unwrap_or(session.line);
@@ -161,9 +174,18 @@ impl Interpreter {
         let known = command::of_statement(&text);
         event.command = known.map(|(command, _)| command).or(some(record.activity));
         event.action = known.map_or(Action::Other, |(_, action)| action);
+        // EXECUTE does what was prepared, which the server writes beside it.
+        if let Some((_, action)) = command::prepared(record.detail) {
+            event.action = action;
+        }
         set_statement(&mut event, &text, is_masked(&text));
         event.parameters = self.bound(record.detail, &text);
-        out.push(&event, |recent| note(recent, record));
+        out.push(&event, |recent| {
+            note(recent, record);
+            // No number comes with it; its place is one that no other statement has.
+            recent.statement = Some(-1 - record.position as i64);
+            recent.set_head(text.split("<redacted>").next().unwrap_or_default());
+        });
     }
 
     /// A duration, alone or with its statement.
@@ -218,25 +240,27 @@ impl AuditRow<'_> {
         let origin = out.origin.clone();
         let (payload, carried) = (self.payload, self.carried);
         let mut event = base(record, Some(self.session), &origin);
-        event.action = payload.action();
-        event.command = some(payload.command);
+        (event.command, event.action) = (some(payload.command), payload.action());
+        if payload.command == UNKNOWN_TAG
+            && let Some((command, action)) = command::of_statement(&carried.text)
+        {
+            (event.command, event.action) = (Some(command), action);
+        }
         event.statement_number = Some(payload.statement_id);
         event.object_kind = some(payload.object_kind);
         event.object = some(payload.object);
         event.statement = some(&carried.text);
         event.statement_state = carried.state();
         event.parameters = some(&carried.parameters);
-        event.rows = payload.rows;
-        // The number of rows is known only afterwards, except where a statement runs others.
-        let is_wrapper = matches!(payload.command, "DO" | "CALL");
-        if payload.rows.is_some() && !is_wrapper {
-            event.outcome = Outcome::Succeeded;
-        }
+        // Only the executor counts; elsewhere pgaudit writes a zero that says nothing.
+        event.rows = payload.rows.filter(|rows| *rows > 0 || payload.is_counted());
+        let (outcome, is_final) = outcome::of_row(payload);
+        event.outcome = outcome;
         out.push(&event, |recent| {
             note(recent, record);
             recent.statement = Some(payload.statement_id);
             recent.set_head(unmasked_head(carried));
-            recent.ended = payload.rows.is_some() && !is_wrapper && is_alone(&carried.text);
+            recent.ended = is_final;
         });
     }
 }
@@ -250,66 +274,6 @@ fn unmasked_head(carried: &Carried) -> &str {
     let masks = [" <REDACTED>", "<redacted>"];
     let end = masks.iter().filter_map(|mask| text.find(mask)).min();
     &text[..end.unwrap_or(text.len())]
-}
-
-/// Whether no further statement follows in the same text.
-fn is_alone(text: &str) -> bool {
-    let end = memchr::memchr(b';', text.as_bytes()).unwrap_or(text.len());
-    text.as_bytes()[end..].iter().all(|byte| matches!(byte, b';' | b' ' | b'\n'))
-}
-
-/// What every event of a session has.
-fn base<'a>(
-    record: &Record<'a>,
-    session: Option<&'a Session>,
-    origin: &'a crate::format::Origin,
-) -> AuditEvent<'a> {
-    let mut event = Parsed::event(origin, record.position);
-    event.time = record.time;
-    event.time_basis = record.time_basis;
-    event.evidence = record.evidence;
-    event.session = some(record.session_key());
-    event.user = some(record.user);
-    event.database = some(record.database);
-    event.application = some(record.application);
-    let mut client = record.client;
-    if let Some(session) = session {
-        event.user = event.user.or(session.user.as_deref());
-        event.database = event.database.or(session.database.as_deref());
-        event.application = event.application.or(session.application.as_deref());
-        event.authentication = session.authentication.as_deref();
-        event.tls = session.tls.as_deref();
-        if client.is_empty() || client.port.is_none() {
-            client = if session.client().is_empty() { client } else { session.client() };
-        }
-    }
-    let Client { address, port, host } = client;
-    (event.client_address, event.client_port, event.client_host) = (address, port, host);
-    event
-}
-
-#[expect(clippy::ptr_arg, reason = "whether it is owned is the answer")]
-fn is_masked(text: &Cow<'_, str>) -> bool {
-    matches!(text, Cow::Owned(_))
-}
-
-/// The text, and whether masking changed it.
-fn set_statement<'a>(event: &mut AuditEvent<'a>, text: &'a str, is_masked: bool) {
-    event.statement = some(text);
-    event.statement_state = match text {
-        "" => StatementState::Absent,
-        _ if is_masked => StatementState::Redacted,
-        _ => StatementState::Full,
-    };
-}
-
-fn some(text: &str) -> Option<&str> {
-    if text.is_empty() { None } else { Some(text) }
-}
-
-fn note(recent: &mut Recent, record: &Record<'_>) {
-    recent.session.push_str(record.session_key());
-    recent.transaction.push_str(record.transaction);
 }
 
 /// Keeps what the record says of its session.
@@ -364,20 +328,29 @@ fn failed(record: &Record<'_>, session: Option<&Session>, out: &mut Parsed) {
     let mut event = base(record, session, &origin);
     let is_login = outcome::is_refused_login(record);
     event.outcome = outcome::of_error(record);
-    event.command = Some(record.severity.as_str());
     event.error_code = some(record.code);
     let statement = secret::redact(record.query);
-    let error = match &statement {
+    let mut error = match &statement {
         Cow::Owned(_) => secret::redact_message(record.message),
         Cow::Borrowed(_) => secret::redact(record.message),
     };
-    event.error = some(&error);
+    let known = command::of_statement(&statement).filter(|_| !is_login);
+    let severity = (record.severity.as_str(), Action::Other);
+    let (command, action) = known.unwrap_or(severity);
+    (event.command, event.action) = (Some(command), action);
     if is_login {
         event.action = Action::Login;
         event.user = event.user.or(some(forgery::refused_user(record.message)));
-    } else {
-        event.action =
-            command::of_statement(&statement).map_or(Action::Other, |(_, action)| action);
+        // Why, which the client is not told: no such role, no password, which line of pg_hba.conf.
+        if let Some(why) = record.detail.lines().next() {
+            error = format!("{error}: {}", secret::redact(why)).into();
+        }
+        let key = record.session_key();
+        let is_login = |recent: &Recent| recent.login && !key.is_empty() && recent.session == key;
+        out.set_outcome(is_login, event.outcome, some(record.code), &error);
+    }
+    event.error = some(&error);
+    if !is_login {
         set_statement(&mut event, &statement, is_masked(&statement));
         end_statement(record, event.outcome, &error, out);
     }
@@ -437,7 +410,10 @@ fn plain<'a>(
     }
     let text = secret::redact(record.message);
     event.error = some(&text);
-    out.push(&event, |recent| note(recent, record));
+    out.push(&event, |recent| {
+        note(recent, record);
+        recent.login = matches!(message, Message::Authorized(_));
+    });
 }
 
 /// What only the message says, where prefix and session are silent.
@@ -464,7 +440,13 @@ fn fill_from_message<'a>(event: &mut AuditEvent<'a>, message: &Message<'a>) {
 }
 
 /// A record that may not be the server's: its words are shown, not believed.
-fn forged(record: &Record<'_>, suspicion: &str, sessions: &Sessions, out: &mut Parsed) {
+fn forged(
+    record: &Record<'_>,
+    suspicion: &str,
+    is_login: bool,
+    sessions: &Sessions,
+    out: &mut Parsed,
+) {
     let origin = out.origin.clone();
     let session = match record.evidence {
         Evidence::C => None,
@@ -472,9 +454,10 @@ fn forged(record: &Record<'_>, suspicion: &str, sessions: &Sessions, out: &mut P
     };
     let mut event = base(record, session, &origin);
     event.command = Some(forgery::COMMAND);
-    let is_login = outcome::is_refused_login(record) || forgery::has_login_tail(record.message);
-    if is_login {
+    if outcome::is_refused_login(record) || forgery::has_login_tail(record.message) {
         (event.action, event.outcome) = (Action::Login, Outcome::Denied);
+    } else if is_login && record.evidence != Evidence::C {
+        (event.action, event.outcome) = (Action::Login, Outcome::Succeeded);
     }
     event.error_code = some(record.code).filter(|code| *code != "00000");
     let message = secret::redact(record.message);

@@ -2,6 +2,7 @@
 
 use event::vocabulary::Outcome;
 
+use super::pgaudit::Payload;
 use super::record::Record;
 use super::severity::Severity;
 
@@ -32,6 +33,23 @@ const FAILED_LOGINS: &[&str] = &[
     "unrecognized configuration parameter ",
 ];
 
+/// What a row of pgaudit says of its own statement, and whether that is final.
+///
+/// Rows with a count are written when the executor ends. Utilities are logged once they have
+/// worked, but for these: `DO`, `CALL` and functions are logged before they run, `COPY` when its
+/// privileges are checked, extensions before their scripts. A commit may still fail afterwards, on
+/// a deferred constraint. Source: `pgaudit_ProcessUtility_hook` and `pgaudit_ExecutorEnd_hook`.
+pub(crate) fn of_row(payload: &Payload<'_>) -> (Outcome, bool) {
+    let is_before = payload.class == "FUNCTION"
+        || matches!(payload.command, "DO" | "CALL" | "CREATE EXTENSION" | "ALTER EXTENSION");
+    let is_utility =
+        matches!(payload.class, "ROLE" | "DDL" | "MISC") || payload.command == "TRUNCATE TABLE";
+    if is_before || !(is_utility || payload.rows.is_some()) {
+        return (Outcome::Unknown, false);
+    }
+    (Outcome::Succeeded, !matches!(payload.command, "COMMIT" | "PREPARE TRANSACTION"))
+}
+
 /// Denied for class 28, insufficient privilege and logins refused; failed for every other error.
 pub(crate) fn of_error(record: &Record<'_>) -> Outcome {
     let starts = |starts: &[&str]| starts.iter().any(|start| record.message.starts_with(start));
@@ -40,7 +58,8 @@ pub(crate) fn of_error(record: &Record<'_>) -> Outcome {
             login_is_denied(record.message) && record.severity >= Severity::Fatal
                 || starts(REFUSALS)
         }
-        code => code.starts_with("28") || matches!(code, "42501" | "3D000"),
+        "3D000" => record.severity >= Severity::Fatal,
+        code => code.starts_with("28") || code == "42501",
     };
     if denied { Outcome::Denied } else { Outcome::Failed }
 }

@@ -107,6 +107,12 @@ pub(crate) fn read<'a>(
 }
 
 impl Payload<'_> {
+    /// Whether the executor ran it, which counts rows; utilities have none to count.
+    pub(crate) fn is_counted(&self) -> bool {
+        let counted = ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "???"];
+        matches!(self.class, "READ" | "WRITE") && counted.contains(&self.command)
+    }
+
     /// The kind of thing done, by class; MISC is told by the command.
     pub(crate) fn action(&self) -> Action {
         match self.class {
