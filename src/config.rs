@@ -115,16 +115,22 @@ impl Config {
                 "the source `{name}` has no files.paths; name files, folders or patterns"
             );
             source.log.check().with_context(|| format!("the source `{name}`"))?;
+            ingest::source::list(&source.files).with_context(|| format!("the source `{name}`"))?;
         }
-        Ok(())
-    }
-
-    /// Whether every secret that is named can be read; the values are forgotten at once.
-    pub fn check_secrets(&self) -> anyhow::Result<()> {
-        for webhook in &self.respond.webhooks {
-            for (index, secret) in webhook.secrets.iter().enumerate() {
-                secret.read(&format!("respond.webhooks.{}.secrets[{index}]", webhook.name))?;
-            }
+        let levels = 1..=22;
+        ensure!(
+            levels.contains(&self.lake.zstd_level),
+            "lake.zstd_level is {}; zstd has the levels 1 to 22",
+            self.lake.zstd_level
+        );
+        for (setting, number) in [
+            ("query.rows_max", self.query.rows_max as u64),
+            ("query.timeout_seconds", self.query.timeout_seconds),
+            ("query.questions_max", self.query.questions_max as u64),
+            ("query.sql_bytes_max", self.query.sql_bytes_max as u64),
+            ("query.operators_max", self.query.operators_max as u64),
+        ] {
+            ensure!(number > 0, "{setting} is 0; no question could be answered");
         }
         Ok(())
     }

@@ -19,10 +19,12 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    terminal::end_with_the_reader();
     let command = command::CommandLine::parse();
     terminal::start_logging(command.verbosity());
     match command.run() {
         Ok(exit) => exit,
+        Err(error) if terminal::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::report(&error);
             ExitCode::from(1)

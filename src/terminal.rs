@@ -32,6 +32,28 @@ fn our_crates(level: &str) -> String {
     ours.map(|name| format!("{name}={level}")).join(",")
 }
 
+/// Ends the program quietly when it prints to a pipe whose reader has seen enough, as in
+/// `querywatch rules list | head`. Rust's `println!` panics then.
+pub fn end_with_the_reader() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        report(panic);
+    }));
+}
+
+/// Whether what went wrong is only that nobody reads any more.
+pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        let input = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        input.or_else(|| cause.downcast_ref::<serde_json::Error>()?.io_error_kind())
+    };
+    error.chain().any(|cause| kind(cause) == Some(std::io::ErrorKind::BrokenPipe))
+}
+
 /// Prints an error with its causes, each once, safe for a terminal.
 pub fn report(error: &anyhow::Error) {
     let mut text = printable(&error.to_string());

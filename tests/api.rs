@@ -26,7 +26,8 @@ impl Service {
         let attack = "AUDIT: SESSION,900,1,ROLE,ALTER ROLE,,,alter role app superuser,<not logged>";
         lines.push_str(&line(900, "mallory", attack));
         std::fs::write(log.join("a.csv"), lines).expect("written");
-        let settings = querywatch.settings(&log, "");
+        // Every row waits in memory: what is asked here is answered before it is committed.
+        let settings = querywatch.settings(&log, "[lake]\ncommit_seconds = 600\n");
         let mut child = querywatch.start(&settings);
         let mut first = String::new();
         let errors = child.stderr.take().expect("piped");
@@ -100,6 +101,8 @@ fn the_service_answers_and_guards() {
     let service = Service::start();
     only_with_a_token(&service);
     questions_are_answered(&service);
+    questions_that_sprawl_are_refused(&service);
+    what_is_wrong_is_a_problem_document(&service);
     lists_have_pages(&service);
     nothing_can_be_changed_or_read_from_disk(&service);
     machines_are_served(&service);
@@ -137,6 +140,61 @@ fn questions_are_answered(service: &Service) {
     assert_eq!(few["rows"][0]["id"].as_str().map(str::len), Some(32));
     let (_, alerts) = service.ask("SELECT rule, identity FROM alerts WHERE rule = 'B01'");
     assert_eq!(alerts["rows"][0], json!({ "rule": "B01", "identity": "mallory" }));
+}
+
+fn questions_that_sprawl_are_refused(service: &Service) {
+    let chains = [["1"; 5_000].join("+"), ["true"; 5_000].join(" or "), "not ".repeat(5_000)];
+    for chain in chains.iter().map(|chain| format!("select {chain} true")) {
+        let (status, answer) = service.ask(&chain);
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer["detail"].as_str().is_some_and(|why| why.contains("800")), "{answer}");
+    }
+    // As deep as is allowed.
+    let (status, answer) = service.ask(&format!("select {} as n", ["1"; 750].join("+")));
+    assert_eq!((status, &answer["rows"][0]["n"]), (200, &json!(750)));
+    let list = (0..5_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let (status, _) = service.ask(&format!("select 1 from events where position in ({list})"));
+    assert_eq!(status, 200, "long lists are no chains");
+    let (status, plan) = service.ask("explain select count(*) from events");
+    assert_eq!(status, 200, "{plan}");
+    // No column is needed to count, nor for a constant.
+    let (_, counted) = service.ask("select count(*) as n from events");
+    assert!(counted["rows"][0]["n"].as_i64() >= Some(201), "{counted}");
+    let (_, ones) = service.ask("select 1 as one from events limit 2");
+    assert_eq!(ones["rows"], json!([{ "one": 1 }, { "one": 1 }]));
+}
+
+fn what_is_wrong_is_a_problem_document(service: &Service) {
+    for wrong in [
+        "limit=abc",
+        "limit=0",
+        "limit=1001",
+        "nope=1",
+        "limit=1&limit=2",
+        "action=bogus",
+        "outcome=Failed",
+        "fingerprint=zz",
+        "from=yesterday",
+    ] {
+        let (status, problem) = service.get(&format!("/api/v1/events?{wrong}"));
+        assert_eq!((status, &problem["status"]), (400, &json!(400)), "{wrong}: {problem}");
+    }
+    let (status, problem) = service.ask(&" ".repeat(5 << 20));
+    assert_eq!((status, &problem["status"]), (413, &json!(413)), "{problem}");
+    let (_, document) = service.get("/api/openapi.json");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let operations = item.as_object().expect("operations").values();
+        for (status, answer) in operations.flat_map(|o| o["responses"].as_object()).flatten() {
+            assert!(answer["description"].is_string(), "{path} {status} is not described");
+            let is_error = !status.starts_with('2') && answer["content"].is_object();
+            assert!(
+                !is_error || answer["content"]["application/problem+json"].is_object(),
+                "{path} {status}: {answer}"
+            );
+        }
+    }
+    let query = &document["paths"]["/api/v1/events"]["get"]["responses"];
+    assert!(query["401"].is_object() && query["403"].is_object(), "{query}");
 }
 
 fn lists_have_pages(service: &Service) {

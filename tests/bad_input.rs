@@ -1,6 +1,9 @@
 //! Bad input gets one clear message that names the place and the cure, and loses nothing.
 
-use crate::binary::{Querywatch, path_text};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::binary::{Process, Querywatch, path_text};
 use crate::csvlog::audited;
 
 /// The message holds each of these, and is one line.
@@ -103,6 +106,63 @@ fn a_data_folder_in_use() {
     let message = querywatch.fail(&["ingest", "--data", path_text(&data), path_text(&log)]);
     drop(running);
     assert_message(message.trim_end(), &["lake", "written by process", "another data folder"]);
+}
+
+#[test]
+fn doctor_finds_what_run_refuses() {
+    let querywatch = Querywatch::new();
+    let log = querywatch.folder().join("log");
+    std::fs::create_dir(&log).expect("a folder");
+    std::fs::write(log.join("a.csv"), audited(1)).expect("written");
+    let webhook = "[[respond.webhooks]]\nname = \"soc\"\nsecrets = [{ env = \"QW_SECRET\" }]\n";
+    let cases = [
+        ("https://soc.example.com/", "no secret", "QW_SECRET"),
+        ("http://soc.example.com/", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "https"),
+    ];
+    for (url, secret, named) in cases {
+        let settings = querywatch.settings(&log, &format!("{webhook}url = \"{url}\"\n"));
+        for command in ["doctor", "run"] {
+            let mut command = querywatch.command(&[command, "--config", path_text(&settings)]);
+            let output = command.env("QW_SECRET", secret).output().expect("it starts");
+            let told = [&output.stdout[..], &output.stderr[..]].concat();
+            let told = String::from_utf8_lossy(&told);
+            assert_eq!(output.status.code(), Some(1), "{told}");
+            assert!(told.contains(named), "`{named}` is not in: {told}");
+        }
+    }
+    let settings = querywatch.settings(&log, "[lake]\nzstd_level = 99\n");
+    let message = querywatch.fail(&["config", "check", path_text(&settings)]);
+    assert_message(&message, &["lake.zstd_level", "99", "1 to 22"]);
+}
+
+#[test]
+fn a_second_demo_leaves_the_first_alone() {
+    let querywatch = Querywatch::new();
+    let child = querywatch.command(&["demo", "--data", "demo"]).stdout(Stdio::null()).spawn();
+    let mut first = Process(child.expect("it starts"));
+    let lock = querywatch.folder().join("demo/data/lake/lake.lock");
+    let until = Instant::now() + Duration::from_secs(60);
+    while !lock.exists() {
+        assert!(Instant::now() < until, "the demo did not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let message = querywatch.fail(&["demo", "--once", "--data", "demo"]);
+    assert_message(&message, &["a demo is running", "--data", "process"]);
+    assert!(first.try_wait().expect("a child").is_none() && lock.exists());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_quietly() {
+    let querywatch = Querywatch::new();
+    std::fs::write(querywatch.folder().join("a.csv"), audited(1).repeat(50_000)).expect("written");
+    for arguments in [&["rules", "list"][..], &["config", "defaults"], &["parse", "a.csv"]] {
+        let mut command = querywatch.command(arguments);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command.stdout(writer).stderr(Stdio::piped()).output().expect("it starts");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), told.as_ref()), (Some(0), ""), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use arrow_schema::SchemaRef;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::logical_expr::{Expr, ScalarUDF};
+use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col, ident, lit};
 use event::Timestamp;
 use futures::StreamExt;
@@ -18,7 +18,7 @@ use state::State;
 use tokio::sync::Semaphore;
 
 use crate::alerts_table::AlertsTable;
-use crate::guard::{QueryError, disarm, read_only};
+use crate::guard::{QueryError, disarm, read_only, refuse_sprawl};
 use crate::hex::hex;
 use crate::settings::QuerySettings;
 use crate::stored_table::StoredTable;
@@ -108,13 +108,18 @@ impl Engine {
             let refusal = format!("the SQL has {length} bytes, the limit is {most}");
             return Err(QueryError::Refused(refusal));
         }
+        refuse_sprawl(&question.sql, self.settings.operators_max)?;
         let context = self.context(question, view)?;
         let mut frame = context.sql_with_options(&question.sql, read_only()).await?;
         if !question.parameters.is_empty() {
             frame = frame.with_param_values(ParamValues::from(question.parameters.clone()))?;
         }
         let most = question.limit.unwrap_or(usize::MAX).min(self.settings.rows_max);
-        let mut stream = frame.limit(0, Some(most + 1))?.execute_stream().await?;
+        // A plan is not limited: it is the question's shape, and EXPLAIN must stay on top.
+        let explains =
+            matches!(frame.logical_plan(), LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+        let frame = if explains { frame } else { frame.limit(0, Some(most + 1))? };
+        let mut stream = frame.execute_stream().await?;
         let schema = stream.schema();
         let (mut batches, mut room, mut truncated) = (Vec::new(), most, false);
         while let Some(batch) = stream.next().await {

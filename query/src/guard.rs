@@ -3,6 +3,9 @@
 use datafusion::common::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 /// Functions that make much out of nothing: one call can ask for gigabytes, and DataFusion's
 /// memory limit does not see it.
@@ -60,6 +63,28 @@ impl From<arrow_schema::ArrowError> for QueryError {
     fn from(error: arrow_schema::ArrowError) -> Self {
         Self::Refused(error.to_string())
     }
+}
+
+/// Refuses SQL with more operators and keywords than `most`: a chain of them is a tree as deep as
+/// the chain is long, which planning walks recursively and more than once. Names, literals and
+/// what separates them may be as many as the length allows.
+pub(crate) fn refuse_sprawl(sql: &str, most: usize) -> Result<(), QueryError> {
+    // Text that is no SQL is refused by the parser, in its words.
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
+    let nests = |token: &&Token| match token {
+        Token::Word(word) => word.keyword != Keyword::NoKeyword,
+        Token::Comma | Token::Period | Token::LParen | Token::RParen => false,
+        Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) => false,
+        _ => true,
+    };
+    let count = tokens.iter().filter(nests).count();
+    if count <= most {
+        return Ok(());
+    }
+    let advice = "write long lists as `IN (…)`, or ask in parts";
+    let refusal =
+        format!("the SQL has {count} operators and keywords, the limit is {most}; {advice}");
+    Err(QueryError::Refused(refusal))
 }
 
 /// Only questions: no definition, no change, no `COPY`, no `SET`.

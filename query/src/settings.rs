@@ -22,6 +22,8 @@ pub struct QuerySettings {
     pub questions_max: usize,
     /// Longest SQL text, in bytes.
     pub sql_bytes_max: usize,
+    /// Most operators and keywords in one SQL text: planning takes their square.
+    pub operators_max: usize,
 }
 
 impl Default for QuerySettings {
@@ -34,6 +36,7 @@ impl Default for QuerySettings {
             spill_bytes: 1 << 30,
             questions_max: 4,
             sql_bytes_max: 64 << 10,
+            operators_max: 800,
         }
     }
 }

@@ -80,6 +80,15 @@ impl Respond {
         Ok(Self { state, clock, routes, wakes, outboxes })
     }
 
+    /// Whether [`start`](Self::start) would take these settings: addresses, secrets, limits.
+    pub fn check(settings: &RespondSettings) -> Result<(), RespondError> {
+        settings.check()?;
+        for webhook in &settings.webhooks {
+            WebhookChannel::new(webhook, Arc::new(SystemResolver))?;
+        }
+        Ok(())
+    }
+
     /// Records alerts with a delivery to each channel that takes them, and wakes the channels.
     /// Durable when it returns; returns the ids of the alerts that are new.
     pub async fn record(&self, alerts: &[Alert]) -> Result<Vec<EventId>, StateError> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use respond::Respond;
 
 use crate::config::{Config as Settings, DEFAULTS};
 
@@ -37,7 +38,7 @@ impl Config {
         match self.action {
             Action::Check { file } => {
                 let settings = Settings::load(file.as_deref())?;
-                settings.check_secrets()?;
+                Respond::check(&settings.respond)?;
                 detect::RuleSet::from_settings(&settings.detect.rules)?;
                 println!("the settings are right; {} sources", settings.sources.len());
             }

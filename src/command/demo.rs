@@ -84,8 +84,8 @@ impl Demo {
             summary.alerts
         ));
         config.sources = vec![source];
-        if self.once {
-            // Any free port: a demo that ends by itself should not fail because one runs already.
+        if self.once || std::net::TcpListener::bind(config.query.address).is_err() {
+            // Any free port: a demo should not fail because something else listens on the usual.
             config.query.address.set_port(0);
         }
         let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;
@@ -109,6 +109,8 @@ impl Demo {
 /// Empties a folder that an earlier demo made; refuses any other that is not empty.
 fn prepare(folder: &PathBuf) -> anyhow::Result<()> {
     let mark = folder.join(MARK);
+    lake::Lake::check_unused(&folder.join("data/lake"))
+        .context("a demo is running there; stop it first, or name another folder with --data")?;
     if folder.exists() {
         let is_empty = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
         if !is_empty && !mark.exists() {
@@ -250,7 +252,9 @@ fn announce(running: &Running, config: &Config) {
     tell("\nlive now. Ask it:");
     tell(&format!("  curl -s http://{address}/api/v1/query -d '{question}' \\"));
     tell(&format!("    -H \"Authorization: Bearer $(cat {token})\""));
-    tell(&format!("  querywatch sql --data {data} '{busiest}'"));
+    // As it was started: from the sources it is not on the path.
+    let program = std::env::args().next().unwrap_or_else(|| "querywatch".to_owned());
+    tell(&format!("  {program} sql --data {data} '{busiest}'"));
     tell("Ctrl-C ends it.");
 }
 

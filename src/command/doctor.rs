@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use detect::RuleSet;
+use lake::Lake;
+use respond::Respond;
 
 use crate::config::{Config, SourceConfig};
 use crate::terminal::printable;
@@ -62,15 +64,18 @@ impl Finding {
 }
 
 fn examine(config: &Config, findings: &mut Vec<Finding>) {
-    findings.push(Finding::good(format!("settings: {} sources", config.sources.len())));
+    findings.push(match config.sources.len() {
+        0 => Finding::bad("settings", "no sources are configured; add [[sources]]"),
+        count => Finding::good(format!("settings: {count} sources")),
+    });
     findings.push(data_folder(&config.data));
     findings.push(match RuleSet::from_settings(&config.detect.rules) {
         Ok(rules) => Finding::good(format!("rules: {}", rules.rules().len())),
         Err(error) => Finding::bad("rules", error.to_string()),
     });
-    findings.push(match config.check_secrets() {
+    findings.push(match Respond::check(&config.respond) {
         Ok(()) => Finding::good(format!("webhooks: {}", config.respond.webhooks.len())),
-        Err(error) => Finding::bad("webhooks", format!("{error:#}")),
+        Err(error) => Finding::bad("webhooks", error.to_string()),
     });
     findings.push(match std::net::TcpListener::bind(config.query.address) {
         Ok(_) => Finding::good(format!("address: {} is free", config.query.address)),
@@ -86,6 +91,7 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
 
 fn data_folder(path: &Path) -> Finding {
     let what = format!("data folder {}", path.display());
+    let is_new = !path.exists();
     let probe = path.join(".doctor");
     let tried = std::fs::create_dir_all(path)
         .and_then(|()| std::fs::write(&probe, b"probe"))
@@ -93,7 +99,15 @@ fn data_folder(path: &Path) -> Finding {
     if let Err(error) = tried {
         return Finding::bad(what, format!("{error}; set `data` to a folder that can be written"));
     }
-    match rustix::fs::statvfs(path) {
+    if let Err(error) = Lake::check_unused(&path.join("lake")) {
+        return Finding::bad(what, error.to_string());
+    }
+    let disk = rustix::fs::statvfs(path);
+    if is_new {
+        // It was only a question. If it cannot be removed, an empty folder stays.
+        let _ = std::fs::remove_dir(path);
+    }
+    match disk {
         Ok(disk) if disk.f_bavail * disk.f_frsize < FREE_BYTES_MIN => {
             Finding::bad(what, "less than 1 GiB is free; make room or move `data`")
         }

@@ -55,6 +55,14 @@ pub struct LakeStatus {
 }
 
 impl Lake {
+    /// Whether nobody has the lake in `folder` open for writing. Changes nothing.
+    ///
+    /// # Errors
+    /// [`LakeError::Locked`] if somebody has.
+    pub fn check_unused(folder: &Path) -> Result<(), LakeError> {
+        WriterLock::look(folder)
+    }
+
     /// Opens the lake in `folder` for writing, creating what is missing.
     ///
     /// # Errors

@@ -20,6 +20,23 @@ pub(crate) struct WriterLock {
 }
 
 impl WriterLock {
+    /// Says who has the lock, if anybody; changes nothing.
+    pub(crate) fn look(folder: &Path) -> Result<(), LakeError> {
+        let path = folder.join("lake.lock");
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(LakeError::io(&path)(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => {
+                Err(LakeError::Locked { folder: folder.to_owned(), holder: holder(file) })
+            }
+            Err(TryLockError::Error(error)) => Err(LakeError::io(&path)(error)),
+        }
+    }
+
     /// Takes the lock, or says who has it.
     pub(crate) fn take(folder: &Path) -> Result<Self, LakeError> {
         let path = folder.join("lake.lock");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, SchemaRef};
 
@@ -82,7 +82,10 @@ impl TableView {
             let stored = batch.project(columns)?;
             let stored = stored.columns().iter().zip(schema.fields());
             let cast = stored.map(|(column, field)| cast(column, field.data_type()));
-            RecordBatch::try_new(schema.clone(), cast.collect::<Result<Vec<ArrayRef>, _>>()?)
+            // A mere count wants no column at all, but all the rows.
+            let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = cast.collect::<Result<Vec<ArrayRef>, _>>()?;
+            RecordBatch::try_new_with_options(schema.clone(), columns, &rows)
         };
         self.hot.iter().map(plain).collect()
     }

@@ -1,6 +1,6 @@
 //! `GET /api/v1/alerts`: what detection found, newest first, and one alert with its deliveries.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use event::alert::Severity;
@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Service;
 use super::auth::Caller;
-use super::page::{limit, moment, now};
+use super::page::{Filter, limit, moment, now};
 use super::problem::Problem;
 
 /// Filters; all of them must hold.
@@ -57,7 +57,7 @@ pub(super) struct AlertPage {
 pub(super) async fn alerts(
     State(service): State<Service>,
     Extension(caller): Extension<Caller>,
-    Query(query): Query<AlertQuery>,
+    Filter(query): Filter<AlertQuery>,
 ) -> Result<Json<AlertPage>, Problem> {
     let begun = now();
     let asked = format!("{query:?}");

@@ -1,16 +1,17 @@
 //! `GET /api/v1/events`: the newest events that match, page by page.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::{Extension, Json};
 use datafusion::common::ScalarValue;
 use event::Timestamp;
+use event::vocabulary::{Action, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Service;
 use super::auth::Caller;
-use super::page::{Conditions, cursor, limit, moment, now, parse_cursor};
+use super::page::{Conditions, Filter, cursor, limit, moment, now, parse_cursor};
 use super::problem::Problem;
 use crate::Question;
 use crate::output::Output;
@@ -72,7 +73,7 @@ pub(super) struct EventPage {
 pub(super) async fn events(
     State(service): State<Service>,
     Extension(caller): Extension<Caller>,
-    Query(filter): Query<EventFilter>,
+    Filter(filter): Filter<EventFilter>,
 ) -> Result<Json<EventPage>, Problem> {
     let begun = now();
     let rows = limit(filter.limit)?;
@@ -106,10 +107,15 @@ fn conditions(filter: &EventFilter) -> Result<Conditions, Problem> {
     conditions.equal("user", filter.user.as_ref());
     conditions.equal("instance", filter.instance.as_ref());
     conditions.equal("database", filter.database.as_ref());
-    conditions.equal("action", filter.action.as_ref());
+    conditions.word::<Action>("action", filter.action.as_ref())?;
     conditions.equal("command", filter.command.as_ref());
-    conditions.equal("outcome", filter.outcome.as_ref());
+    conditions.word::<Outcome>("outcome", filter.outcome.as_ref())?;
     conditions.equal("session", filter.session.as_ref());
+    if let Some(digits) = &filter.fingerprint
+        && (digits.len() != 16 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    {
+        return Err(Problem::bad_request("`fingerprint` is 16 hex digits"));
+    }
     conditions.equal("fingerprint", filter.fingerprint.as_ref());
     if let Some(identity) = &filter.identity {
         conditions.add("coalesce(actor, \"user\") = {}", identity.as_str());

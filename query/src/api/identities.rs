@@ -1,6 +1,6 @@
 //! `GET /api/v1/identities`: who was seen, since when, doing how much.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Service;
 use super::auth::Caller;
-use super::page::{Conditions, limit, moment, now};
+use super::page::{Conditions, Filter, limit, moment, now};
 use super::problem::Problem;
 use crate::Question;
 use crate::output::Output;
@@ -52,7 +52,7 @@ const SQL: &str = "SELECT coalesce(actor, \"user\") AS identity, instance, \
 pub(super) async fn identities(
     State(service): State<Service>,
     Extension(caller): Extension<Caller>,
-    Query(query): Query<IdentityQuery>,
+    Filter(query): Filter<IdentityQuery>,
 ) -> Result<Json<IdentityPage>, Problem> {
     let begun = now();
     let mut conditions = Conditions::default();

@@ -1,10 +1,15 @@
 //! `/api/openapi.json`: the contract of the service, made from its code.
 
 use axum::Json;
+use axum::http::StatusCode;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::{alerts, events, identities, probes, query, sources};
+
+/// Media type of errors: RFC 9457.
+const PROBLEM: &str = "application/problem+json";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -13,7 +18,7 @@ use super::{alerts, events, identities, probes, query, sources};
         query::query, events::events, alerts::alerts, alerts::alert, identities::identities,
         sources::sources, probes::healthz, probes::readyz, probes::metrics
     ),
-    modifiers(&Token)
+    modifiers(&Token, &Answers)
 )]
 struct Document;
 
@@ -25,6 +30,49 @@ impl Modify for Token {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
+/// What holds for every path: each answer is described, errors are problem details, and whoever
+/// must show a token may be turned away.
+struct Answers;
+
+impl Modify for Answers {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            let operations = [&mut item.get, &mut item.post];
+            for operation in operations.into_iter().flatten() {
+                let answers = &mut operation.responses.responses;
+                if path.starts_with("/api/v1/") {
+                    for status in ["401", "403", "503"] {
+                        answers.entry(status.to_owned()).or_insert_with(problem);
+                    }
+                }
+                for (status, answer) in answers {
+                    if let RefOr::T(answer) = answer {
+                        complete(status, answer);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn problem() -> RefOr<Response> {
+    let schema = Ref::from_schema_name("Problem");
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    RefOr::T(ResponseBuilder::new().content(PROBLEM, content).build())
+}
+
+fn complete(status: &str, answer: &mut Response) {
+    let code = StatusCode::from_bytes(status.as_bytes()).unwrap_or_default();
+    if answer.description.is_empty() {
+        answer.description = code.canonical_reason().unwrap_or("answer").to_lowercase();
+    }
+    if !code.is_success()
+        && let Some(content) = answer.content.swap_remove("application/json")
+    {
+        answer.content.insert(PROBLEM.to_owned(), content);
     }
 }
 

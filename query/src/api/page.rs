@@ -1,11 +1,16 @@
 //! Pages of long lists: filters that become SQL with parameters, and cursors.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::SystemTime;
 
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datafusion::common::ScalarValue;
 use event::Timestamp;
+use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
@@ -18,6 +23,19 @@ pub(super) const LIMIT_MAX: usize = 1_000;
 pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// The query string of a list. What is wrong with it is a problem like any other.
+pub(super) struct Filter<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Filter<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let read = Query::try_from_uri(&parts.uri);
+        let Query(filter) = read.map_err(|error| Problem::bad_request(error.body_text()))?;
+        Ok(Self(filter))
+    }
 }
 
 /// A `WHERE` clause with its values; nothing a caller sends becomes SQL.
@@ -54,6 +72,18 @@ impl Conditions {
         }
     }
 
+    /// Adds an equality with a word of a closed set.
+    pub(super) fn word<W>(&mut self, column: &str, value: Option<&String>) -> Result<(), Problem>
+    where
+        W: FromStr<Err: Display>,
+    {
+        if let Some(word) = value {
+            word.parse::<W>().map_err(|error| Problem::bad_request(error.to_string()))?;
+        }
+        self.equal(column, value);
+        Ok(())
+    }
+
     /// `WHERE …`, or nothing.
     pub(super) fn sql(&self) -> String {
         if self.clauses.is_empty() {
@@ -66,8 +96,8 @@ impl Conditions {
 /// How many rows the caller gets.
 pub(super) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
     match asked.unwrap_or(LIMIT_DEFAULT) {
-        0 => Err(Problem::bad_request("`limit` must be 1 or more")),
-        limit => Ok(limit.min(LIMIT_MAX)),
+        limit @ 1..=LIMIT_MAX => Ok(limit),
+        _ => Err(Problem::bad_request(format!("`limit` must be 1 to {LIMIT_MAX}"))),
     }
 }
 

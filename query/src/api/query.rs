@@ -3,6 +3,7 @@
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use datafusion::common::ScalarValue;
@@ -48,9 +49,10 @@ pub(super) struct QueryRequest {
 pub(super) async fn query(
     State(service): State<Service>,
     Extension(caller): Extension<Caller>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let begun = now();
+    let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     let request: QueryRequest = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(format!("the body is no question: {error}")))?;
     let question = Question {
