@@ -76,3 +76,13 @@ impl CommandLine {
         }
     }
 }
+
+/// Arguments that cannot be meant; the exit code says so.
+#[derive(Debug)]
+pub struct WrongUsage;
+
+impl std::fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("wrong usage")
+    }
+}

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Err(error) if terminal::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::report(&error);
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<command::WrongUsage>() { 2 } else { 1 })
         }
     }
 }

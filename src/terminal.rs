@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::io::IsTerminal;
 
+use comfy_table::{ContentArrangement, Table, TableComponent, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
@@ -64,6 +65,26 @@ pub fn report(error: &anyhow::Error) {
         }
     }
     eprintln!("querywatch: {text}");
+}
+
+/// The program as it was started: from the sources it is not on the path.
+pub fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "querywatch".to_owned())
+}
+
+/// A number of things: `1 alert`, `2 alerts`.
+pub fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A table with a rule below its head only.
+pub fn table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.remove_style(TableComponent::HorizontalLines);
+    table.remove_style(TableComponent::MiddleIntersections);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table
 }
 
 /// The text without control characters: what comes out of a log may steer a terminal.

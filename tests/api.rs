@@ -278,12 +278,18 @@ fn machines_are_served(service: &Service) {
 }
 
 fn reads_are_events(service: &Service) {
-    let sql = "SELECT statement, \"user\" FROM events WHERE engine = 'querywatch' \
-               AND statement = 'DELETE FROM events'";
+    let sql = "SELECT \"user\", client_address, outcome, error FROM events \
+               WHERE engine = 'querywatch' AND statement = 'DELETE FROM events'";
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         let (_, answer) = service.ask(sql);
-        if answer["rows"][0]["user"] == "admin" {
+        let row = &answer["rows"][0];
+        if row["user"] == "admin" {
+            assert_eq!(
+                (&row["client_address"], &row["outcome"]),
+                (&json!("127.0.0.1"), &json!("failed"))
+            );
+            assert!(row["error"].as_str().is_some_and(|why| why.contains("only reads")), "{row}");
             return;
         }
         assert!(Instant::now() < until, "the read left no trace: {answer}");

@@ -42,13 +42,18 @@ fn a_file_that_gives_no_event() {
 fn a_wrong_format_or_prefix() {
     let querywatch = Querywatch::new();
     std::fs::write(querywatch.folder().join("a.csv"), audited(1)).expect("written");
-    let message = querywatch.fail(&["ingest", "--data", "data", "--format", "xml", "a.csv"]);
+    let misused = |arguments: &[&str]| {
+        let output = querywatch.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "wrong usage has an exit code of its own");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let message = misused(&["ingest", "--data", "data", "--format", "xml", "a.csv"]);
     assert_message(&message, &["`xml`", "postgresql_csvlog", "auto"]);
     let prefix = ["--format", "postgresql_stderr", "--log-line-prefix", "%a%u%d"];
     let mut arguments = vec!["ingest", "--data", "data"];
     arguments.extend(prefix);
     arguments.push("a.csv");
-    let message = querywatch.fail(&arguments);
+    let message = misused(&arguments);
     assert_message(&message, &["log_line_prefix", "%a%u%d"]);
 }
 

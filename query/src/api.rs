@@ -15,6 +15,7 @@ mod problem;
 mod query;
 mod sources;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,8 +104,11 @@ impl Service {
         stop: CancellationToken,
     ) -> std::io::Result<()> {
         let stopped = stop.clone();
-        let serving = axum::serve(listener, self.router())
-            .with_graceful_shutdown(async move { stopped.cancelled().await });
+        let serving = axum::serve(
+            listener,
+            self.router().into_make_service_with_connect_info::<SocketAddr>(),
+        )
+        .with_graceful_shutdown(async move { stopped.cancelled().await });
         tokio::select! {
             ended = serving.into_future() => ended,
             () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),

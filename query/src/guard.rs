@@ -43,7 +43,7 @@ pub enum QueryError {
 
 impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> Self {
-        let text = error.strip_backtrace();
+        let text = in_our_words(&error).unwrap_or_else(|| error.strip_backtrace());
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Resources(text),
             DataFusionError::SQL(..)
@@ -56,6 +56,22 @@ impl From<DataFusionError> for QueryError {
             | DataFusionError::ArrowError(..) => Self::Refused(text),
             _ => Self::Failed(text),
         }
+    }
+}
+
+/// What a caller can read without knowing the engine.
+fn in_our_words(error: &DataFusionError) -> Option<String> {
+    match error.find_root() {
+        DataFusionError::SQL(problem, _) => {
+            let text = problem.to_string();
+            let text = text.trim_start_matches("sql parser error: ");
+            Some(format!("the SQL cannot be read: {text}"))
+        }
+        DataFusionError::Plan(text) if text.contains(" not supported: ") => {
+            Some("this service only reads: SELECT, WITH, VALUES, EXPLAIN".to_owned())
+        }
+        DataFusionError::Plan(text) => Some(text.replace("datafusion.public.", "")),
+        _ => None,
     }
 }
 

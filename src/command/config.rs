@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use respond::Respond;
 
 use crate::config::{Config as Settings, DEFAULTS};
+use crate::terminal::count;
 
 /// Arguments of `config`.
 #[derive(Args)]
@@ -40,7 +41,8 @@ impl Config {
                 let settings = Settings::load(file.as_deref())?;
                 Respond::check(&settings.respond)?;
                 detect::RuleSet::from_settings(&settings.detect.rules)?;
-                println!("the settings are right; {} sources", settings.sources.len());
+                let sources = count(settings.sources.len() as u64, "source");
+                println!("the settings are right; {sources}");
             }
             Action::Show { file } => print!("{}", Settings::load(file.as_deref())?.to_toml()?),
             Action::Defaults => print!("{DEFAULTS}"),

@@ -76,12 +76,11 @@ impl Demo {
         let folder = DataFolder::open(&config.data)?;
         let summary = super::ingest::run(&config, &source, &folder, "learning")?;
         tell(&format!(
-            "{} days of history: {} events of {} accounts, learnt in {:.1} s; {} alerts in it",
-            HISTORY_DAYS,
-            summary.events,
-            Company::small().accounts(),
+            "{HISTORY_DAYS} days of history: {} of {}, learnt in {:.1} s; {} in it",
+            terminal::count(summary.events, "event"),
+            terminal::count(Company::small().accounts() as u64, "account"),
             summary.seconds,
-            summary.alerts
+            terminal::count(summary.alerts, "alert")
         ));
         config.sources = vec![source];
         if self.once || std::net::TcpListener::bind(config.query.address).is_err() {
@@ -164,7 +163,8 @@ impl Live {
             }
             stopped.cancel();
         });
-        let mut attacks = Attack::ALL.into_iter().cycle();
+        let mut attacks = Attack::ALL.into_iter();
+        let mut is_told = false;
         let mut attack_at = Instant::now() + Duration::from_secs(5);
         let mut from = clock().0;
         while !stop.is_cancelled() {
@@ -172,12 +172,19 @@ impl Live {
             let mut lines = Vec::new();
             self.simulation.traffic(from, to, PACE, &mut lines);
             from = to;
-            if attack_at <= Instant::now()
-                && let Some(attack) = attacks.next()
-            {
+            if attack_at <= Instant::now() {
                 attack_at = Instant::now() + BETWEEN_ATTACKS;
-                tell(&format!("\nattack: {}", attack.story()));
-                self.simulation.attack(attack, to, &mut lines);
+                match attacks.next() {
+                    Some(attack) => {
+                        tell(&format!("\nattack: {}", attack.story()));
+                        self.simulation.attack(attack, to, &mut lines);
+                    }
+                    None if !is_told => {
+                        is_told = true;
+                        tell("\nThat was every attack. Traffic goes on: ask, or end with Ctrl-C.");
+                    }
+                    None => {}
+                }
             }
             self.append(&lines)?;
             let until = Instant::now() + TICK;
@@ -204,8 +211,8 @@ impl Live {
             bail!("the attack raised no alert");
         }
         tell(&format!(
-            "{} alerts; the whole demo took {:.1} s",
-            self.shown,
+            "{}; the whole demo took {:.1} s",
+            terminal::count(self.shown, "alert"),
             begun.elapsed().as_secs_f64()
         ));
         Ok(ExitCode::SUCCESS)
@@ -252,8 +259,7 @@ fn announce(running: &Running, config: &Config) {
     tell("\nlive now. Ask it:");
     tell(&format!("  curl -s http://{address}/api/v1/query -d '{question}' \\"));
     tell(&format!("    -H \"Authorization: Bearer $(cat {token})\""));
-    // As it was started: from the sources it is not on the path.
-    let program = std::env::args().next().unwrap_or_else(|| "querywatch".to_owned());
+    let program = terminal::program();
     tell(&format!("  {program} sql --data {data} '{busiest}'"));
     tell("Ctrl-C ends it.");
 }

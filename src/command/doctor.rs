@@ -9,7 +9,7 @@ use lake::Lake;
 use respond::Respond;
 
 use crate::config::{Config, SourceConfig};
-use crate::terminal::printable;
+use crate::terminal::{count, printable};
 
 /// Below this a disk is called nearly full.
 const FREE_BYTES_MIN: u64 = 1 << 30;
@@ -66,7 +66,7 @@ impl Finding {
 fn examine(config: &Config, findings: &mut Vec<Finding>) {
     findings.push(match config.sources.len() {
         0 => Finding::bad("settings", "no sources are configured; add [[sources]]"),
-        count => Finding::good(format!("settings: {count} sources")),
+        number => Finding::good(format!("settings: {}", count(number as u64, "source"))),
     });
     findings.push(data_folder(&config.data));
     findings.push(match RuleSet::from_settings(&config.detect.rules) {

@@ -11,6 +11,7 @@ use clap::Args;
 use ingest::LogSettings;
 use ingest::source::FileSourceSettings;
 
+use super::WrongUsage;
 use crate::config::{Config, SourceConfig};
 use crate::pipeline::backfill::{Summary, backfill};
 use crate::pipeline::folder::DataFolder;
@@ -60,7 +61,8 @@ impl Ingest {
             format(&self.format),
             self.log_line_prefix,
             self.timezone.as_deref(),
-        )?;
+        )
+        .context(WrongUsage)?;
         let paths = self.files.iter().map(|file| file.display().to_string()).collect();
         let source = SourceConfig {
             name: self.instance.clone(),
@@ -126,9 +128,13 @@ fn print_json(summary: &Summary) -> anyhow::Result<()> {
 fn print_words(summary: &Summary, config: &Config) {
     let Summary { files, bytes, records, events, rejects, alerts, seconds, .. } = summary;
     println!(
-        "{files} files, {}: {records} records, {events} events, {rejects} rejects, \
-         {alerts} new alerts in {seconds:.1} s ({:.0} events/s)",
+        "{}, {}: {}, {}, {}, {} in {seconds:.1} s ({:.0} events/s)",
+        terminal::count(*files, "file"),
         indicatif::HumanBytes(*bytes),
+        terminal::count(*records, "record"),
+        terminal::count(*events, "event"),
+        terminal::count(*rejects, "reject"),
+        terminal::count(*alerts, "new alert"),
         summary.events_per_second
     );
     for notice in &summary.notices {
@@ -139,6 +145,7 @@ fn print_words(summary: &Summary, config: &Config) {
     }
     if std::io::stdout().is_terminal() {
         let data = config.data.display();
-        println!("\nask: querywatch sql --data {data} 'SELECT * FROM alerts ORDER BY risk DESC'");
+        let program = terminal::program();
+        println!("\nask: {program} sql --data {data} 'SELECT * FROM alerts ORDER BY risk DESC'");
     }
 }

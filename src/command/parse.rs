@@ -11,6 +11,7 @@ use detect::{DetectSettings, Detector, RuleSet};
 use event::EventId;
 use ingest::{LogSettings, Stream};
 
+use super::WrongUsage;
 use super::ingest::format;
 
 /// Bytes read at a time.
@@ -39,7 +40,8 @@ impl Parse {
             format(&self.format),
             self.log_line_prefix,
             self.timezone.as_deref(),
-        )?;
+        )
+        .context(WrongUsage)?;
         let name = self.file.as_ref().map_or("-".to_owned(), |file| file.display().to_string());
         let mut input: Box<dyn Read> = match &self.file {
             Some(file) if file.as_os_str() != "-" => Box::new(

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
-use comfy_table::{ContentArrangement, Table, presets};
 use detect::RuleSet;
+
+use crate::terminal;
 
 /// Arguments of `rules`.
 #[derive(Args)]
@@ -50,21 +52,23 @@ fn load(paths: &[PathBuf]) -> anyhow::Result<RuleSet> {
 
 #[expect(clippy::print_stdout, reason = "the list is the command's output")]
 fn list(rules: &RuleSet) -> anyhow::Result<ExitCode> {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
+    let mut table = terminal::table();
     table.set_header(["id", "severity", "title", "ATT&CK", "controls"]);
     for rule in rules.rules() {
         let (attack, controls) = (rule.attack.join(" "), rule.controls.join(", "));
         table.add_row([&rule.id, rule.severity.as_str(), &rule.title, &attack, &controls]);
     }
-    println!("{table}\n{} rules", rules.rules().len());
+    println!("{table}\n{}", terminal::count(rules.rules().len() as u64, "rule"));
     Ok(ExitCode::SUCCESS)
 }
 
 #[expect(clippy::print_stdout, reason = "the verdict is the command's output")]
 fn check(rules: &RuleSet) -> anyhow::Result<ExitCode> {
-    println!("{} rules are right", rules.rules().len());
+    match rules.rules().len() {
+        0 => bail!("there is no rule in there: a rule is a file whose name ends in .yml"),
+        1 => println!("1 rule is right"),
+        number => println!("{number} rules are right"),
+    }
     Ok(ExitCode::SUCCESS)
 }
 

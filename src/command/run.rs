@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Config;
 use crate::pipeline::Running;
 use crate::pipeline::folder::DataFolder;
-use crate::terminal::printable;
+use crate::terminal::{count, printable};
 
 /// How long a stop may take. Service managers kill after 90 s as a rule.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,8 +74,8 @@ impl Run {
 /// Says where to ask.
 #[expect(clippy::print_stderr, reason = "a service says where it listens")]
 fn announce(running: &Running, config: &Config) {
-    let sources = config.sources.len();
-    eprintln!("querywatch: {sources} sources; http://{}/api/v1", running.address);
+    let sources = count(config.sources.len() as u64, "source");
+    eprintln!("querywatch: {sources}; http://{}/api/v1", running.address);
     if let Some(token) = &running.new_token {
         eprintln!("querywatch: the first token is in {}", token.display());
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::CellAlignment;
 use lake::LakeView;
 use query::output::Output;
 use query::{Answer, Engine, QuerySettings, Question};
@@ -14,7 +14,7 @@ use state::State;
 
 use crate::config::Config;
 use crate::pipeline::folder::DataFolder;
-use crate::terminal::printable;
+use crate::terminal::{self, printable};
 
 /// Rows of any other output: all there are.
 const ROWS_MAX: usize = 1 << 40;
@@ -95,16 +95,20 @@ async fn ask(
 
 #[expect(clippy::print_stdout, reason = "the table is the command's output")]
 fn print_table(answer: &Answer) -> anyhow::Result<()> {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
+    let mut table = terminal::table();
     table.set_header(answer.schema.fields().iter().map(|field| field.name()));
+    for (column, field) in table.column_iter_mut().zip(answer.schema.fields()) {
+        if field.data_type().is_numeric() {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
     for row in query::output::cells(&answer.batches)? {
         table.add_row(row.iter().map(|cell| printable(cell)));
     }
     println!("{table}");
     let (rows, elapsed) = (answer.rows(), answer.elapsed);
     let more = if answer.truncated { ", more were left out" } else { "" };
-    println!("{rows} rows{more} in {:.3} s", elapsed.as_secs_f64());
+    let rows = terminal::count(rows as u64, "row");
+    println!("{rows}{more} in {:.3} s", elapsed.as_secs_f64());
     Ok(())
 }

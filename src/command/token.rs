@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use comfy_table::{Table, presets};
+use comfy_table::Table;
 use state::{Scope, State, Token as Kept};
 
 use crate::config::Config;
 use crate::pipeline::clock;
 use crate::pipeline::folder::DataFolder;
-use crate::terminal::printable;
+use crate::terminal::{self, printable};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -52,7 +52,11 @@ impl Token {
     #[expect(clippy::print_stdout, reason = "the token is the command's output")]
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(None)?;
-        let folder = DataFolder::open(self.data.as_deref().unwrap_or(&config.data))?;
+        let data = self.data.as_deref().unwrap_or(&config.data);
+        let folder = match self.action {
+            Action::Create { .. } => DataFolder::open(data)?,
+            Action::List | Action::Revoke { .. } => DataFolder::existing(data)?,
+        };
         let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;
         runtime.block_on(async {
             let state = State::open(&folder.state()).await?;
@@ -77,8 +81,7 @@ impl Token {
 }
 
 fn table(tokens: &[Kept]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    let mut table = terminal::table();
     table.set_header(["id", "name", "scopes", "created", "expires", "last used", "revoked"]);
     for token in tokens {
         let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();

@@ -59,9 +59,12 @@ fn audit_event(access: &Access, key: EventId, position: u64) -> AuditEvent<'_> {
         object: Some(access.path),
         statement: Some(&access.question),
         statement_state: StatementState::Full,
-        rows: access.rows,
+        client_address: Some(&access.client_address),
+        client_port: Some(access.client_port.into()),
+        rows: access.rows.as_ref().ok().copied(),
+        error: access.rows.as_ref().err().map(String::as_str),
         duration_us: Some(access.duration_us),
-        outcome: if access.rows.is_some() { Outcome::Succeeded } else { Outcome::Failed },
+        outcome: if access.rows.is_ok() { Outcome::Succeeded } else { Outcome::Failed },
         ..AuditEvent::new(NAME, "querywatch_api", NAME, NAME)
     }
 }

@@ -15,12 +15,16 @@ pub struct Access {
     pub time: Timestamp,
     /// Name of the token that asked.
     pub caller: String,
+    /// Where from.
+    pub client_address: String,
+    /// Its port.
+    pub client_port: u16,
     /// Path of the API.
     pub path: &'static str,
     /// The SQL, or the filters.
     pub question: String,
-    /// Rows handed out; none if there was no answer.
-    pub rows: Option<i64>,
+    /// Rows handed out, or why there was no answer.
+    pub rows: Result<i64, String>,
     /// How long it took, in microseconds.
     pub duration_us: i64,
 }
@@ -33,11 +37,13 @@ impl Service {
         path: &'static str,
         question: String,
         begun: Timestamp,
-        rows: Option<usize>,
+        rows: Result<usize, String>,
     ) -> Result<(), Problem> {
         let access = Access {
             time: begun,
-            caller: caller.0.clone(),
+            caller: caller.name.clone(),
+            client_address: caller.address.ip().to_string(),
+            client_port: caller.address.port(),
             path,
             question,
             rows: rows.map(|rows| rows as i64),

@@ -67,7 +67,7 @@ pub(super) async fn alerts(
         None => None,
     };
     let page = service.state.alerts(&filter(query)?, rows, after).await?;
-    service.record(&caller, "/api/v1/alerts", asked, begun, Some(page.alerts.len())).await?;
+    service.record(&caller, "/api/v1/alerts", asked, begun, Ok(page.alerts.len())).await?;
     Ok(Json(AlertPage { alerts: page.alerts, next: page.next.map(|next| next.to_string()) }))
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn alert(
     let begun = now();
     let id: EventId = id.parse().map_err(|error| bad(&error))?;
     let found = service.state.alert(id).await?;
-    let rows = Some(usize::from(found.is_some()));
+    let rows = Ok(usize::from(found.is_some()));
     service.record(&caller, "/api/v1/alerts/{id}", id.to_string(), begun, rows).await?;
     let missing = || Problem::new(StatusCode::NOT_FOUND, format!("there is no alert {id}"));
     let alert = found.ok_or_else(missing)?;

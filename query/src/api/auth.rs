@@ -1,6 +1,8 @@
 //! Bearer tokens: who asks, and whether they may.
 
-use axum::extract::{Request, State};
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -9,13 +11,19 @@ use state::Scope;
 use super::Service;
 use super::problem::Problem;
 
-/// Who asks: the token's name. Put into the request for those who answer it.
+/// Who asks, and from where. Put into the request for those who answer it.
 #[derive(Clone, Debug)]
-pub(super) struct Caller(pub(super) String);
+pub(super) struct Caller {
+    /// The token's name.
+    pub(super) name: String,
+    /// The other end of the connection.
+    pub(super) address: SocketAddr,
+}
 
 /// Lets a request pass that carries a living token with the scope `read`.
 pub(super) async fn require_token(
     State(service): State<Service>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -36,7 +44,7 @@ pub(super) async fn require_token(
         let detail = format!("the token `{}` has no scope `read`", token.name);
         return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
     }
-    request.extensions_mut().insert(Caller(token.name));
+    request.extensions_mut().insert(Caller { name: token.name, address });
     next.run(request).await
 }
 

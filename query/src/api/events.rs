@@ -87,7 +87,7 @@ pub(super) async fn events(
     };
     let answer = service.engine.ask(&question, (service.view)()).await?;
     let asked = format!("{filter:?}");
-    service.record(&caller, "/api/v1/events", asked, begun, Some(answer.rows())).await?;
+    service.record(&caller, "/api/v1/events", asked, begun, Ok(answer.rows())).await?;
     let mut bytes = Vec::new();
     Output::Json.write(&answer.schema, &answer.batches, &mut bytes)?;
     let bytes: &[u8] = if bytes.is_empty() { b"[]" } else { &bytes };

@@ -63,7 +63,7 @@ pub(super) async fn query(
         sql: request.sql,
     };
     let answer = service.engine.ask(&question, (service.view)()).await;
-    let rows = answer.as_ref().ok().map(Answer::rows);
+    let rows = answer.as_ref().map(Answer::rows).map_err(ToString::to_string);
     service.record(&caller, "/api/v1/query", question.sql, begun, rows).await?;
     respond(&answer?, request.format.unwrap_or(Output::Json))
 }
