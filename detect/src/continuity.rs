@@ -1,6 +1,9 @@
-//! Whether the audit records of a session follow one another. pgaudit numbers what it logs; a
-//! number that is left out, or a session that leaves no record at all, is how it looks when the
-//! audit was switched off from within: `SET pgaudit.log = 'none'` itself is not logged.
+//! Whether the audit records of a session follow one another. pgaudit numbers what it logs: a
+//! number that is left out is a record that the server wrote and that never came, be it dropped by
+//! `log_min_messages`, lost or cut. A session without any record may have begun with the audit off.
+//!
+//! What it cannot see is an audit that is switched off in the midst of a session: pgaudit stops
+//! counting with it, logs not even that `SET`, and goes on without a hole.
 
 use std::collections::{HashMap, VecDeque};
 

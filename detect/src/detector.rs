@@ -294,13 +294,17 @@ fn is_due(
         hours_max: settings.episode_hours_max,
         episodes_max: settings.episodes_max,
     };
-    let cause = (rule.id.clone(), subject.event.instance.to_owned(), found.cause(subject));
-    let hit = episodes.hit(cause, subject.event.time, limits);
-    statistics.episode_evictions += hit.evicted;
-    if !hit.alerts {
+    let mut is_first = |values| {
+        let cause = (rule.id.clone(), subject.event.instance.to_owned(), values);
+        let hit = episodes.hit(cause, subject.event.time, limits);
+        statistics.episode_evictions += hit.evicted;
+        hit.alerts
+    };
+    let alerts = is_first(found.cause(subject)) && found.act(subject).is_none_or(is_first);
+    if !alerts {
         Statistics::count(&mut statistics.repeated, &rule.id);
     }
-    hit.alerts
+    alerts
 }
 
 fn outcome(subject: &Subject<'_>, matches: &[Match<'_>], surprise: Option<&Surprise>) -> Outcome {

@@ -6,7 +6,7 @@ use event::vocabulary::Outcome;
 
 use crate::baseline::{Story, Surprise};
 use crate::correlator::Firing;
-use crate::rule::Rule;
+use crate::rule::{Rule, Template};
 use crate::settings::JobSettings;
 use crate::subject::Subject;
 
@@ -45,6 +45,14 @@ impl Match<'_> {
         }
     }
 
+    /// The statement of a session that caused the match: what runs inside of it, such as the
+    /// statements of a DO block, is the same act. None where the source does not number.
+    pub(crate) fn act(&self, subject: &Subject<'_>) -> Option<Vec<String>> {
+        let event = subject.event;
+        let number = event.statement_number.filter(|_| self.firing.is_none())?;
+        Some(vec!["act".into(), event.session?.into(), number.to_string()])
+    }
+
     /// Whether a registered job was meant to do this, and the rule is silent about such jobs.
     pub(crate) fn is_expected(&self) -> bool {
         self.job.is_some() && self.rule.details.silent_for_jobs
@@ -60,9 +68,7 @@ impl Match<'_> {
 
     /// Points of the match; what was refused did less harm.
     pub(crate) fn risk(&self, subject: &Subject<'_>) -> f64 {
-        let refused = matches!(subject.event.outcome, Outcome::Failed | Outcome::Denied);
-        let factor = if refused && self.firing.is_none() { 0.5 } else { 1.0 };
-        points(self.severity) * factor
+        points(self.severity) * if self.is_attempt(subject) { 0.5 } else { 1.0 }
     }
 
     /// The alert; `surprise` is what the baseline says of the same event.
@@ -105,20 +111,27 @@ impl Match<'_> {
         }
     }
 
+    /// Whether what the rule looks for was tried and did not happen.
+    fn is_attempt(&self, subject: &Subject<'_>) -> bool {
+        let is_failure = matches!(subject.event.outcome, Outcome::Failed | Outcome::Denied);
+        is_failure && self.firing.is_none()
+    }
+
     fn explain(&self, subject: &Subject<'_>, surprise: Option<&Surprise>) -> Explanation {
         let texts = &self.rule.details.explanation;
         let value = |name: &str| self.value(subject, name);
-        let mut engineer = texts.engineer.fill(value);
-        let mut manager = texts.manager.fill(value);
-        if self.firing.is_none() {
-            match subject.event.outcome {
-                Outcome::Failed | Outcome::Denied => {
-                    let error = subject.event.error.unwrap_or("no message");
-                    engineer += &format!(" (failed: {error})");
-                    manager += " The database refused it.";
-                }
-                Outcome::Succeeded | Outcome::Unknown => {}
-            }
+        let is_attempt = self.is_attempt(subject);
+        let tell = |template: &Template| {
+            let text = template.fill(is_attempt, value);
+            if is_attempt && !template.knows_attempts() { format!("Tried: {text}") } else { text }
+        };
+        let mut engineer = tell(&texts.engineer);
+        let mut manager = tell(&texts.manager);
+        if is_attempt {
+            let error = subject.event.error.unwrap_or("no message");
+            engineer += &format!(" (failed: {error})");
+            let is_denied = subject.event.outcome == Outcome::Denied;
+            manager += if is_denied { " The database refused it." } else { " It failed." };
         }
         if let Some(job) = self.job {
             engineer += &format!("; the registered job `{}` is meant to do this", job.name);
@@ -134,8 +147,8 @@ impl Match<'_> {
             maturity: surprise.map(|surprise| surprise.maturity.clone()),
             engineer,
             manager,
-            counterfactual_engineer: texts.silent_engineer.fill(value),
-            counterfactual_manager: texts.silent_manager.fill(value),
+            counterfactual_engineer: texts.silent_engineer.fill(is_attempt, value),
+            counterfactual_manager: texts.silent_manager.fill(is_attempt, value),
         }
     }
 

@@ -9,7 +9,7 @@ pub use case::CaseOutcome;
 pub use file::RuleError;
 pub use set::RuleSet;
 
-pub(crate) use set::fields_of;
+pub(crate) use set::{fields_of, fields_of_selection};
 pub(crate) use template::Template;
 
 use event::alert::Severity;

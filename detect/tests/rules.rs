@@ -1,6 +1,8 @@
 //! The rules in the binary: their own tests pass, and each is complete.
 
-use detect::RuleSet;
+use detect::{DetectSettings, Detector, RuleSet};
+use event::vocabulary::{Outcome, StatementState};
+use event::{AuditEvent, EventBatchBuilder};
 
 #[test]
 fn every_case_of_every_rule_passes() {
@@ -35,8 +37,8 @@ fn every_rule_has_two_cases_that_match_and_two_that_do_not() {
 fn the_critical_rules_of_the_catalogue_are_there_and_complete() {
     let set = RuleSet::builtin().expect("the built-in rules load");
     let critical = [
-        "A01", "A03", "B01", "B02", "B11", "B12", "C01", "C02", "D01", "D03", "E01", "E08", "F01",
-        "F08", "F09",
+        "A01", "A03", "B01", "B02", "B11", "B12", "B18", "C01", "C02", "D01", "D02", "D03", "E01",
+        "E08", "F01", "F08", "F09",
     ];
     for id in critical {
         let rule = set.rules().iter().find(|rule| rule.id == id);
@@ -47,6 +49,34 @@ fn the_critical_rules_of_the_catalogue_are_there_and_complete() {
         assert!(rule.investigation.len() >= 2, "{id} does not say what to check");
         assert!(!rule.description.is_empty(), "{id} is not described");
     }
+}
+
+/// The manager's text of the first alert about one statement of bo.
+fn told(statement: &str, outcome: Outcome) -> String {
+    let set = RuleSet::builtin().expect("the built-in rules load");
+    let mut detector = Detector::new(&DetectSettings::default(), set).expect("valid settings");
+    let mut batch = EventBatchBuilder::default();
+    batch.push(&AuditEvent {
+        user: Some("bo"),
+        statement: Some(statement),
+        statement_state: StatementState::Full,
+        outcome,
+        ..AuditEvent::new("log", "test", "postgresql", "main")
+    });
+    let alerts = detector.observe(batch.finish()).alerts;
+    alerts.first().expect("an alert").explanation.manager.clone()
+}
+
+#[test]
+fn what_was_refused_or_failed_was_only_tried() {
+    let sql = "create function f() returns int language c as 'libc.so.6', 'system'";
+    let done = told(sql, Outcome::Succeeded);
+    assert!(done.starts_with("bo loaded machine code"), "{done}");
+    let refused = told(sql, Outcome::Denied);
+    assert!(refused.starts_with("bo tried to load machine code"), "{refused}");
+    assert!(refused.ends_with("The database refused it."), "{refused}");
+    let failed = told(sql, Outcome::Failed);
+    assert!(failed.ends_with("It failed."), "{failed}");
 }
 
 fn load(name: &str, text: &str) -> Result<RuleSet, detect::RuleError> {

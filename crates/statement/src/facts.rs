@@ -45,14 +45,21 @@ impl Facts {
             mention::functions(phrase, &relations, &mut names);
             mention::columns(phrase, &relations, &mut names);
         }
-        let mut flags = remark::flags(&outline, &phrases, &names);
+        let mut flags = remark::flags(&outline, &phrases);
+        let mut temporary = remark::writes_only_temporary(&phrases, &names);
+        remark::names(&names, &mut flags);
         let syntax = syntax::parse(normal_form, &outline, dialect);
         let parsed = !matches!(syntax, Syntax::Unparsed);
         if let Syntax::Rows(finer) = syntax {
+            // Each of the two readings may find what is hidden from the other.
+            remark::names(&finer, &mut flags);
+            temporary &= remark::writes_only_temporary(&phrases, &finer);
             names = finer;
         }
         if names.is_truncated() {
             flags.insert(Flag::FactsTruncated);
+        } else if temporary && !flags.contains(Flag::DynamicSql) {
+            flags.insert(Flag::Temporary);
         }
         Self {
             command: phrases.first().map_or_else(String::new, |first| command(first, dialect)),

@@ -29,7 +29,8 @@ flags! {
     UnboundedRead = "unbounded_read",
     /// `UNION` of two queries.
     Union = "union",
-    /// `OR` followed by a comparison of two literals, or by `TRUE`.
+    /// `OR` followed by a comparison of two literals, or by `TRUE`; or nothing but such
+    /// conditions after `WHERE`. Literals are not told apart, so `WHERE 1 = 0` has it too.
     Tautology = "tautology",
     /// More than one statement in one text.
     Stacked = "stacked",
@@ -49,8 +50,14 @@ flags! {
     Catalog = "catalog",
     /// Touches the tables that hold password hashes.
     PasswordHash = "password_hash",
+    /// Writes tables of the system catalogue.
+    CatalogWrite = "catalog_write",
     /// Changes a setting of the audit extension or plug-in.
     AuditSetting = "audit_setting",
+    /// `set_config` with a name that is put together.
+    ComputedSetting = "computed_setting",
+    /// Names a program or a library that the server will run.
+    ProgramSetting = "program_setting",
     /// Changes what the server logs.
     LogSetting = "log_setting",
     /// Rotates, purges or skips logs.
@@ -59,7 +66,7 @@ flags! {
     AuthenticationSetting = "authentication_setting",
     /// Drops or uninstalls the audit extension or plug-in.
     DropAuditExtension = "drop_audit_extension",
-    /// Gives `SUPERUSER` (or `SUPER`).
+    /// Gives `SUPERUSER` (or `SUPER`, or all on `*.*`), or membership in a role that has it.
     Superuser = "superuser",
     /// Gives another strong role attribute, or everything on `*.*`.
     RoleAttribute = "role_attribute",
@@ -79,8 +86,10 @@ flags! {
     DangerousExtension = "dangerous_extension",
     /// Loads machine code (`LANGUAGE C`, `SONAME`).
     NativeFunction = "native_function",
-    /// Drops tables, schemas or databases.
+    /// Drops tables, schemas or databases, or what depends on a view, type or extension.
     Drop = "drop",
+    /// Everything that it writes is temporary, by its name.
+    Temporary = "temporary",
     /// Truncates tables.
     Truncate = "truncate",
     /// Looks like a dump tool (`LOCK … ACCESS SHARE`, `COPY … TO STDOUT`).
@@ -101,6 +110,8 @@ flags! {
     SetRole = "set_role",
     /// Creates a trigger, an event trigger or a rule.
     Trigger = "trigger",
+    /// Switches triggers off.
+    TriggerDisabled = "trigger_disabled",
     /// Schedules work inside the database.
     Schedule = "schedule",
     /// Ends other sessions.
@@ -140,7 +151,11 @@ impl FlagSet {
         self.0 |= 1 << flag as u64;
     }
 
+    pub(crate) fn contains(self, flag: Flag) -> bool {
+        self.0 & (1 << flag as u64) != 0
+    }
+
     pub(crate) fn iter(self) -> impl Iterator<Item = Flag> {
-        Flag::ALL.iter().copied().filter(move |&flag| self.0 & (1 << flag as u64) != 0)
+        Flag::ALL.iter().copied().filter(move |&flag| self.contains(flag))
     }
 }

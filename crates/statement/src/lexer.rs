@@ -18,6 +18,8 @@ pub(crate) enum Escapes {
     Doubled,
     /// `''` and `\'` are quotes.
     Backslash,
+    /// `''` is a quote; this letter begins the number of a character.
+    Unicode(u8),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,8 +172,9 @@ impl<'a> Lexer<'a> {
             (b'u', b'&', b'\'') if postgresql => {
                 self.at += 2;
                 let token = self.text(start, Escapes::Doubled);
-                self.escape_clause();
-                Some(Token { end: self.at, ..token })
+                let escape = self.escape_clause().unwrap_or(b'\\');
+                let kind = Kind::Text(Escapes::Unicode(escape));
+                Some(Token { kind, end: self.at, ..token })
             }
             (b'u', b'&', b'"') if postgresql => {
                 self.at += 2;

@@ -93,6 +93,9 @@ const NO_COLUMNS: &[&str] = &[
 
 /// Adds the functions of the phrase; all of them, whatever the statement.
 pub(crate) fn functions(phrase: &Phrase<'_>, relations: &Relations<'_>, names: &mut Names) {
+    if is_maintenance(phrase) {
+        return;
+    }
     let mut start = 0;
     for at in 0..phrase.len() {
         let part = matches!(phrase.kind(at), Kind::Word | Kind::Quoted);
@@ -112,6 +115,16 @@ pub(crate) fn functions(phrase: &Phrase<'_>, relations: &Relations<'_>, names: &
         {
             names.functions.insert(name);
         }
+    }
+}
+
+/// `VACUUM t (a)`, `ANALYZE t (a)` hold names of columns; MariaDB's `ANALYZE SELECT …` runs.
+fn is_maintenance(phrase: &Phrase<'_>) -> bool {
+    let runs = ["select", "with", "insert", "update", "delete", "replace", "values"];
+    match phrase.word(0) {
+        "vacuum" => true,
+        "analyze" | "analyse" => !phrase.has_any(&runs),
+        _ => false,
     }
 }
 

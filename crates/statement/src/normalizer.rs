@@ -4,6 +4,7 @@
 //! one fingerprint have one set of facts.
 
 mod emit;
+mod escape;
 mod state;
 
 use std::borrow::Cow;
@@ -12,10 +13,17 @@ use crate::flag::FlagSet;
 use crate::lexer::{Escapes, Kind, Lexer, Token};
 use crate::word::Role;
 use crate::{Dialect, Fingerprint, Flag};
+use escape::{decode_unicode, unescape};
 use state::{Last, State};
 
 /// Code in `DO` and in `EXECUTE` inside it; what is quoted deeper is a literal.
 const CODE_DEPTH_MAX: usize = 2;
+/// PostgreSQL cuts names off here.
+const NAME_BYTES_MAX: usize = 64;
+/// `\U00000061`.
+const ESCAPE_BYTES_MAX: usize = 10;
+/// Parentheses around the name of a setting.
+const OPENERS_MAX: usize = 16;
 /// A buffer that one huge statement has blown up is given back.
 const BUFFER_KEPT_BYTES: usize = 1 << 20;
 
@@ -102,12 +110,14 @@ impl State {
     }
 
     fn text(&mut self, token: &Token<'_>, escapes: Escapes, dialect: Dialect, depth: usize) {
-        if self.keeps_text(token.text) {
-            return self.kept_text(token.text);
+        if self.holds_name()
+            && let Some(name) = self.name_in(token.text, escapes, dialect)
+        {
+            return self.kept_text(&name);
         }
         if dialect == Dialect::PostgreSql && depth < CODE_DEPTH_MAX && self.takes_code(depth) {
             self.open_brace();
-            let code = unescape(token.text, escapes);
+            let code = unescape(token.text, escapes, dialect);
             self.run(&mut Lexer::new(&code, dialect), dialect, depth + 1);
             return self.close_brace();
         }
@@ -119,12 +129,52 @@ impl State {
     }
 
     /// Names that are written as literals decide what a statement does: which setting
-    /// `set_config` changes, in which `LANGUAGE` a function is. They stay in the normal form.
-    fn keeps_text(&self, text: &[u8]) -> bool {
-        let context = self.role == Role::Names
-            || (self.last == Last::Open && self.out.ends_with(b"set_config("));
-        let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-        context && !text.is_empty() && text.len() <= 64 && text.iter().all(plain)
+    /// `set_config` changes, in which `LANGUAGE` a function is, what `LOAD` loads. They stay in
+    /// the normal form.
+    fn holds_name(&self) -> bool {
+        match self.last {
+            Last::Open => self.names_setting(),
+            Last::Keyword => self.role == Role::Names || self.loads(),
+            _ => false,
+        }
+    }
+
+    fn loads(&self) -> bool {
+        self.role == Role::Unreserved && self.out.ends_with(b"load")
+    }
+
+    /// After `set_config(`, be it with more parentheses or `cast(`.
+    fn names_setting(&self) -> bool {
+        let mut before = self.out.as_slice();
+        for _ in 0..OPENERS_MAX {
+            let Some(outer) = before.strip_suffix(b"(") else { return false };
+            if outer.ends_with(b"set_config") {
+                return true;
+            }
+            before = outer.strip_suffix(b"cast").unwrap_or(outer);
+        }
+        false
+    }
+
+    /// What the literal says, if that reads like a name: the same name however it is escaped.
+    fn name_in<'t>(
+        &self,
+        text: &'t [u8],
+        escapes: Escapes,
+        dialect: Dialect,
+    ) -> Option<Cow<'t, [u8]>> {
+        if text.len() > NAME_BYTES_MAX * ESCAPE_BYTES_MAX {
+            return None;
+        }
+        let name = unescape(text, escapes, dialect);
+        let path = self.loads();
+        let plain = |&b: &u8| {
+            b.is_ascii_alphanumeric()
+                || matches!(b, b'_' | b'.' | b'-')
+                || (path && matches!(b, b'/' | b'$'))
+        };
+        let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX;
+        (fits && name.iter().all(plain)).then_some(name)
     }
 
     /// The body of `DO` is code; so is a literal that `EXECUTE` runs inside such code.
@@ -136,51 +186,6 @@ impl State {
             _ => self.in_do,
         }
     }
-}
-
-/// What a literal says once its escapes are undone.
-fn unescape(text: &[u8], escapes: Escapes) -> Cow<'_, [u8]> {
-    let marks: &[u8] = match escapes {
-        Escapes::None => return Cow::Borrowed(text),
-        Escapes::Doubled => b"'",
-        Escapes::Backslash => b"'\\",
-    };
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text.iter();
-    while let Some(&byte) = rest.next() {
-        // The mark makes way for the byte after it.
-        let byte = if marks.contains(&byte) { rest.next().copied() } else { Some(byte) };
-        plain.extend(byte);
-    }
-    Cow::Owned(plain)
-}
-
-/// Undoes `\0061` and `\+000061` of `U&"…"`; what is no valid escape stays as written.
-fn decode_unicode(text: &[u8], escape: u8) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let (digits, skip) = match tail {
-            [b'+', more @ ..] => (more.get(..6), 7),
-            _ => (tail.get(..4), 4),
-        };
-        let decoded = digits.filter(|_| byte == escape).and_then(hexadecimal);
-        if let Some(letter) = decoded {
-            plain.extend(letter.encode_utf8(&mut [0; 4]).bytes());
-            rest = tail.get(skip..).unwrap_or_default();
-        } else {
-            plain.push(byte);
-            let doubled = byte == escape && tail.first() == Some(&escape);
-            rest = tail.get(usize::from(doubled)..).unwrap_or_default();
-        }
-    }
-    plain
-}
-
-fn hexadecimal(digits: &[u8]) -> Option<char> {
-    let digits = std::str::from_utf8(digits).ok()?;
-    digits.bytes().all(|b| b.is_ascii_hexdigit()).then_some(())?;
-    char::from_u32(u32::from_str_radix(digits, 16).ok()?)
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Tables of a statement as its tokens show them, for any text: what stands after `FROM`, `JOIN`,
-//! `INTO`, `UPDATE`, `TABLE` … and is neither a function nor a `WITH` query.
+//! `INTO`, `UPDATE`, `TABLE` … or a comma that goes on with them, and is neither a function nor a
+//! `WITH` query.
 
 mod with_query;
+
+use std::collections::BTreeSet;
 
 use crate::command::object_at;
 use crate::lexer::Kind;
@@ -14,14 +17,60 @@ const PARENTHESES_MAX: usize = 64;
 /// From `UPDATE` to its `SET`; likewise.
 const UPDATE_TOKENS_MAX: usize = 256;
 
+const TABLES_END: &[&str] = &[
+    "where",
+    "group",
+    "having",
+    "order",
+    "limit",
+    "offset",
+    "fetch",
+    "for",
+    "window",
+    "union",
+    "intersect",
+    "except",
+    "returning",
+    "into",
+    "select",
+    "when",
+];
+const TABLES_GO_ON: &[&str] = &[
+    "join",
+    "left",
+    "right",
+    "full",
+    "inner",
+    "cross",
+    "natural",
+    "straight_join",
+    "on",
+    "using",
+    "where",
+    "system_time",
+];
+
 /// Finds the tables of one phrase.
 pub(crate) struct Relations<'o> {
     phrase: &'o Phrase<'o>,
     with_queries: WithQueries<'o>,
     using_lists_tables: bool,
+    /// Parentheses that hold tables: `FROM (a, b)`.
+    table_openers: Vec<bool>,
+    /// What MySQL's `DELETE a, b FROM …` deletes from: tables, or aliases of tables in `FROM`.
+    targets: BTreeSet<String>,
     /// Positions that name tables or their aliases, so that they are not taken for columns.
     pub(crate) taken: Vec<bool>,
     pub(crate) aliases: Vec<&'o str>,
+}
+
+/// What a pair of parentheses around the token at hand holds.
+#[derive(Default)]
+struct Level {
+    /// Where it opens; nothing for the whole statement.
+    opener: Option<usize>,
+    /// A comma here goes on with tables.
+    in_tables: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,32 +85,44 @@ impl<'o> Relations<'o> {
             phrase,
             with_queries: WithQueries::find(phrase),
             using_lists_tables: phrase.has_any(&["delete", "merge"]),
+            table_openers: vec![false; phrase.len()],
+            targets: BTreeSet::new(),
             taken: vec![false; phrase.len()],
             aliases: Vec::new(),
         };
+        relations.with_queries.take(&mut relations.taken);
         relations.definition(names);
-        let mut open = Vec::new();
+        let mut levels = vec![Level::default()];
         for at in 0..phrase.len() {
+            let Some(level) = levels.last_mut() else { break };
             match phrase.kind(at) {
-                Kind::Open => open.push(at),
-                Kind::Close => {
-                    open.pop();
+                Kind::Open | Kind::BracketOpen => {
+                    let in_tables = relations.table_openers.get(at) == Some(&true);
+                    levels.push(Level { opener: Some(at), in_tables });
                 }
-                Kind::Word => relations.clause(at, open.last().copied(), names),
+                Kind::Close | Kind::BracketClose if level.opener.is_some() => {
+                    levels.pop();
+                }
+                Kind::Comma if level.in_tables => relations.one(at + 1, Access::Read, names),
+                Kind::Word if phrase.kind_before(at) != Kind::Dot => {
+                    relations.clause(at, level, names);
+                }
                 _ => {}
             }
         }
+        std::mem::take(&mut relations.targets).into_iter().for_each(|n| names.written.insert(n));
         relations
     }
 
-    fn clause(&mut self, at: usize, opener: Option<usize>, names: &mut Names) {
+    fn clause(&mut self, at: usize, level: &mut Level, names: &mut Names) {
         let phrase = self.phrase;
+        level.in_tables &= !ends_tables(phrase, at);
         match phrase.word(at) {
             "from" if phrase.word_before(at) == "delete" => {}
-            "from" if self.lists_tables(at, opener) => self.list(at + 1, Access::Read, names),
-            "join" | "straight_join" => self.one(at + 1, Access::Read, names),
+            "from" if self.lists_tables(at, level.opener) => self.first(at, level, names),
+            "join" | "straight_join" => self.first(at, level, names),
             "using" if self.using_lists_tables && !self.is_column_list(at + 1) => {
-                self.list(at + 1, Access::Read, names);
+                self.first(at, level, names);
             }
             "into" => self.into(at, names),
             "insert" | "replace" if at == 0 => self.insert_without_into(names),
@@ -72,6 +133,12 @@ impl<'o> Relations<'o> {
             }
             _ => {}
         }
+    }
+
+    /// The first of the tables that commas go on with.
+    fn first(&mut self, at: usize, level: &mut Level, names: &mut Names) {
+        level.in_tables = true;
+        self.one(at + 1, Access::Read, names);
     }
 
     /// Whether `FROM` lists tables, unlike in `extract(day from x)` or `REVOKE … FROM`.
@@ -133,8 +200,21 @@ impl<'o> Relations<'o> {
         if self.phrase.word(next) == "from" {
             self.list(next + 1, Access::Write, names);
         } else if at == 0 && self.phrase.on_level(next, &["from"]).is_some() {
-            // MySQL: `DELETE a, b FROM a JOIN b …`.
-            self.list(next, Access::Write, names);
+            self.delete_targets(next);
+        }
+    }
+
+    /// MySQL: `DELETE a, b.* FROM a JOIN b …`.
+    fn delete_targets(&mut self, mut at: usize) {
+        while let Some((name, end)) = self.phrase.qualified(at) {
+            self.take(at, end);
+            self.targets.insert(name);
+            let all = self.phrase.kind(end) == Kind::Dot;
+            at = end + if all { 2 } else { 0 };
+            if self.phrase.kind(at) != Kind::Comma {
+                return;
+            }
+            at += 1;
         }
     }
 
@@ -215,6 +295,10 @@ impl<'o> Relations<'o> {
         while matches!(phrase.word(at), "only" | "lateral" | "ignore" | "low_priority") {
             at += 1;
         }
+        if phrase.words_at(at, &["rows", "from"]) {
+            // Functions, as the `from` finds.
+            return at + 1;
+        }
         if phrase.kind(at) == Kind::Open {
             // A query, whose own clauses are seen on the way, or a join in parentheses.
             let outer = at;
@@ -222,6 +306,7 @@ impl<'o> Relations<'o> {
                 at += 1;
             }
             if phrase.name(at).is_some() {
+                self.table_openers.get_mut(at - 1).into_iter().for_each(|opens| *opens = true);
                 self.one(at, access, names);
             }
             return phrase.closing(outer) + 1;
@@ -236,13 +321,26 @@ impl<'o> Relations<'o> {
         self.take(at, end);
         self.aliases.push(name.rsplit_once('.').map_or_else(|| phrase.word(at), |_| ""));
         let qualified = end > at + 1;
-        if qualified || !self.with_queries.hides(&name, at) {
+        if self.is_target(&name, end) {
+            names.written.insert(name);
+        } else if qualified || !self.with_queries.hides(&name, at) {
             match access {
                 Access::Read => names.read.insert(name),
                 Access::Write => names.written.insert(name),
             }
         }
         end
+    }
+
+    /// Whether `DELETE a FROM …` means this table, by its name or by its alias after `end`.
+    fn is_target(&mut self, name: &str, end: usize) -> bool {
+        if self.targets.is_empty() {
+            return false;
+        }
+        let alias = self.phrase.name(end + usize::from(self.phrase.word(end) == "as"));
+        let last = name.rsplit('.').next().unwrap_or(name);
+        let mut named = [Some(name), alias, Some(last)].into_iter().flatten();
+        named.any(|name| self.targets.remove(name))
     }
 
     /// `[AS] alias [(columns)]` after a table.
@@ -277,4 +375,19 @@ pub(crate) fn is_update(phrase: &Phrase<'_>, at: usize) -> bool {
         && !other.contains(&before)
         && phrase.word(at + 1) != "set"
         && phrase.level(at + 1).take(UPDATE_TOKENS_MAX).any(|at| phrase.word(at) == "set")
+}
+
+/// Whether the word at `at` ends the tables after `FROM`. Some of these words may be aliases,
+/// after which the tables go on.
+fn ends_tables(phrase: &Phrase<'_>, at: usize) -> bool {
+    let goes_on = phrase.kind(at + 1) == Kind::Comma || TABLES_GO_ON.contains(&phrase.word(at + 1));
+    match phrase.word(at) {
+        "set" => {
+            let row = phrase.kind(at + 1) == Kind::Open;
+            let end = if row { phrase.closing(at + 1) + 1 } else { at + 2 };
+            matches!(phrase.kind(end), Kind::Operator | Kind::Dot | Kind::BracketOpen)
+        }
+        "update" => phrase.word_before(at) == "key",
+        word => TABLES_END.contains(&word) && !goes_on,
+    }
 }

@@ -1,17 +1,21 @@
 //! The flags of a normal form, from its tokens: they hold whether or not a parser understands it.
 
 mod clause;
+mod condition;
 mod function;
 mod privilege;
 mod server;
 mod setting;
+mod table;
 
 use crate::flag::{Flag, FlagSet};
 use crate::names::Names;
 use crate::outline::{Outline, Phrase};
 
-/// All flags that the normal form tells.
-pub(crate) fn flags(outline: &Outline<'_>, phrases: &[Phrase<'_>], names: &Names) -> FlagSet {
+pub(crate) use table::writes_only_temporary;
+
+/// All flags that the tokens tell.
+pub(crate) fn flags(outline: &Outline<'_>, phrases: &[Phrase<'_>]) -> FlagSet {
     let mut flags = FlagSet::default();
     if outline.is_stacked() {
         flags.insert(Flag::Stacked);
@@ -26,24 +30,13 @@ pub(crate) fn flags(outline: &Outline<'_>, phrases: &[Phrase<'_>], names: &Names
     if in_code && phrases.iter().any(|phrase| phrase.has_any(&["execute"])) {
         flags.insert(Flag::DynamicSql);
     }
-    for name in names.functions.iter() {
-        function::flags(name, &mut flags);
-    }
-    for name in names.read.iter().chain(names.written.iter()) {
-        table(name, &mut flags);
-    }
     flags
 }
 
-fn table(name: &str, flags: &mut FlagSet) {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    let schemas = ["information_schema.", "pg_catalog.", "mysql.", "performance_schema.", "sys."];
-    if last.starts_with("pg_") || schemas.iter().any(|schema| name.starts_with(schema)) {
-        flags.insert(Flag::Catalog);
+/// Adds the flags of what is named.
+pub(crate) fn names(names: &Names, flags: &mut FlagSet) {
+    for name in names.functions.iter() {
+        function::flags(name, flags);
     }
-    if matches!(last, "pg_authid" | "pg_shadow" | "pg_user_mapping" | "pg_user_mappings")
-        || matches!(name, "mysql.user" | "mysql.global_priv")
-    {
-        flags.insert(Flag::PasswordHash);
-    }
+    table::flags(names, flags);
 }

@@ -197,10 +197,13 @@ fn list(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 /// The fields that decide whether a rule matches; keywords count as `statement`, because they
 /// look at every text.
 pub(crate) fn fields_of(rule: &CompiledRule) -> BTreeSet<String> {
+    rule.detections.values().flat_map(fields_of_selection).collect()
+}
+
+/// As [`fields_of`], for one selection of a rule.
+pub(crate) fn fields_of_selection(selection: &CompiledDetection) -> BTreeSet<String> {
     let mut fields = BTreeSet::new();
-    for detection in rule.detections.values() {
-        walk(detection, &mut fields);
-    }
+    walk(selection, &mut fields);
     fields
 }
 

@@ -123,6 +123,10 @@ fn cost_is_linear_in_hostile_text() {
         "\0",
         ";",
         "set_config('",
+        "set_config((",
+        "(cast('a'",
+        "load '",
+        "do e'\\x27",
         "e'",
         "/*a='",
         "values (a),(b),",
@@ -145,7 +149,7 @@ fn cost_is_linear_in_hostile_text() {
 const PIECES: &str = "select ¦in (¦values (¦array[¦null¦default¦(¦)¦[¦]¦{¦}¦,¦;¦'¦\"¦`¦$$¦$a$¦\
     /*¦*/¦/*!50000¦--¦-- ¦#¦\n¦\\¦do ¦execute ¦language ¦set_config(¦'c'¦'a.b'¦-¦+¦- 1¦1¦1.5¦.¦\
     ..¦::¦:¦:=¦:a¦?¦?|¦%s¦% s¦%(a)s¦@¦@a¦@@¦u&'¦u&\"¦e'¦x'¦_a¦row(¦\"in\"¦\"Foo\"¦a b¦\
-    uescape '!'¦$1¦0x¦1e5¦2024_s¦é¦\0¦= ¦<¦||";
+    uescape '!'¦load ¦cast(¦\\x61¦\\0061¦\\xff¦$1¦0x¦1e5¦2024_s¦é¦\0¦= ¦<¦||";
 
 fn text() -> impl Strategy<Value = String> {
     let pieces: Vec<_> = PIECES.split('¦').map(str::to_owned).collect();

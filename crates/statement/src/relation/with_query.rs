@@ -8,6 +8,8 @@ const QUERIES_MAX: usize = 256;
 
 pub(super) struct WithQueries<'o> {
     queries: Vec<WithQuery<'o>>,
+    /// Where they are named.
+    places: Vec<usize>,
 }
 
 struct WithQuery<'o> {
@@ -19,7 +21,7 @@ struct WithQuery<'o> {
 
 impl<'o> WithQueries<'o> {
     pub(super) fn find(phrase: &'o Phrase<'o>) -> Self {
-        let mut found = Self { queries: Vec::new() };
+        let mut found = Self { queries: Vec::new(), places: Vec::new() };
         let mut open = Vec::new();
         for at in 0..phrase.len() {
             match phrase.kind(at) {
@@ -41,6 +43,7 @@ impl<'o> WithQueries<'o> {
         let recursive = phrase.word(with + 1) == "recursive";
         let mut at = with + 1 + usize::from(recursive);
         while let Some(name) = phrase.name(at) {
+            let named_at = at;
             at += 1;
             if phrase.kind(at) == Kind::Open {
                 at = phrase.closing(at) + 1;
@@ -56,6 +59,7 @@ impl<'o> WithQueries<'o> {
                 return;
             }
             let end = phrase.closing(at);
+            self.places.push(named_at);
             let visible_from = if recursive { with } else { end };
             if self.queries.len() < QUERIES_MAX {
                 self.queries.push(WithQuery { name, visible_from, visible_to });
@@ -65,6 +69,13 @@ impl<'o> WithQueries<'o> {
                 return;
             }
             at += 1;
+        }
+    }
+
+    /// Marks their names, which are neither functions nor columns.
+    pub(super) fn take(&self, taken: &mut [bool]) {
+        for &place in &self.places {
+            taken.get_mut(place).into_iter().for_each(|taken| *taken = true);
         }
     }
 

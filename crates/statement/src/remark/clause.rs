@@ -6,6 +6,8 @@ use crate::lexer::Kind;
 use crate::outline::Phrase;
 use crate::relation::is_update;
 
+use super::condition::{Truth, always_true, is_comparison, is_or_operator, is_tautology};
+
 /// A condition further away is not looked for: keeps hostile text linear.
 const CLAUSE_TOKENS_MAX: usize = 4096;
 const AGGREGATES: &[&str] = &[
@@ -30,6 +32,7 @@ pub(super) fn flags(phrase: &Phrase<'_>, flags: &mut FlagSet) {
         match phrase.word(at) {
             "union" => flags.insert(Flag::Union),
             "or" if is_tautology(phrase, at + 1) => flags.insert(Flag::Tautology),
+            "where" if always_true(phrase, at).is_some() => flags.insert(Flag::Tautology),
             "delete" | "update" if changes_all(phrase, at, &mut budget) => {
                 flags.insert(Flag::NoWhere);
             }
@@ -60,65 +63,6 @@ fn changes_all(phrase: &Phrase<'_>, at: usize, budget: &mut Budget) -> bool {
     !found
 }
 
-/// In MySQL `||` is `OR`.
-fn is_or_operator(phrase: &Phrase<'_>, at: usize) -> bool {
-    phrase.kind(at) == Kind::Operator && phrase.get(at).is_some_and(|item| item.text == "||")
-}
-
-fn is_tautology(phrase: &Phrase<'_>, at: usize) -> bool {
-    let start = skip_openers(phrase, at);
-    let word = phrase.word(start);
-    if matches!(word, "true") || (word == "false" && start > at) {
-        return !matches!(phrase.kind(start + 1), Kind::Operator | Kind::Dot);
-    }
-    let bare_literal = phrase.kind(start) == Kind::Parameter && ends_condition(phrase, start + 1);
-    bare_literal || is_comparison(phrase, at) || compares_with_itself(phrase, start)
-}
-
-fn skip_openers(phrase: &Phrase<'_>, mut at: usize) -> usize {
-    let limit = at + 16;
-    while at < limit && (phrase.kind(at) == Kind::Open || phrase.word(at) == "not") {
-        at += 1;
-    }
-    at
-}
-
-/// A literal compared with a literal.
-fn is_comparison(phrase: &Phrase<'_>, at: usize) -> bool {
-    let at = skip_openers(phrase, at);
-    let compares = match phrase.get(at + 1) {
-        Some(item) if item.kind == Kind::Operator => {
-            matches!(item.text, "=" | "<" | ">" | "<=" | ">=" | "<>" | "!=" | "<=>" | "~" | "~~")
-        }
-        _ => matches!(phrase.word(at + 1), "like" | "ilike" | "rlike" | "regexp"),
-    };
-    let literal = |at: usize| phrase.kind(at) == Kind::Parameter;
-    literal(at) && compares && literal(at + 2) && ends_condition(phrase, at + 3)
-}
-
-/// `x = x`.
-fn compares_with_itself(phrase: &Phrase<'_>, at: usize) -> bool {
-    let Some((left, end)) = phrase.qualified(at) else { return false };
-    let equals = phrase.get(end).is_some_and(|item| matches!(item.text, "=" | "<=>"));
-    equals
-        && phrase
-            .qualified(end + 1)
-            .is_some_and(|(right, end)| left == right && ends_condition(phrase, end))
-}
-
-fn ends_condition(phrase: &Phrase<'_>, at: usize) -> bool {
-    match phrase.kind(at) {
-        Kind::End | Kind::Close => true,
-        Kind::Operator => {
-            is_or_operator(phrase, at) || phrase.get(at).is_some_and(|i| i.text == "&&")
-        }
-        Kind::Word => {
-            phrase.name(at).is_none() && phrase.word(at) != "is" && phrase.word(at) != "in"
-        }
-        _ => false,
-    }
-}
-
 /// A query that returns rows of a table with nothing to narrow them down.
 fn reads_unbounded(phrase: &Phrase<'_>) -> bool {
     let mut at = match phrase.word(0) {
@@ -127,6 +71,10 @@ fn reads_unbounded(phrase: &Phrase<'_>) -> bool {
             None => return false,
         },
         "copy" if phrase.kind(1) == Kind::Open => 2,
+        "copy" => {
+            let way = phrase.on_level(1, &["from", "to"]);
+            return way.is_some_and(|at| phrase.word(at) == "to");
+        }
         "explain" if phrase.has(&["analyze"]) => match phrase.find(&["select"]) {
             Some(at) => at,
             None => return false,
@@ -139,19 +87,36 @@ fn reads_unbounded(phrase: &Phrase<'_>) -> bool {
     if phrase.word(at) == "with" {
         match main_verb_at(phrase, at) {
             // The `WITH` queries narrow down in ways that tokens do not tell.
-            Some(main) if !phrase.has_any(&["where", "limit", "fetch"]) => at = main,
+            Some(main) if !is_narrowed_down(phrase) => at = main,
             _ => return false,
         }
     }
     if phrase.word(at) == "table" {
-        return phrase.on_level(at, &["limit", "fetch", "where"]).is_none();
+        return phrase.on_level(at, &["where"]).is_none() && !is_limited(phrase, at);
     }
     phrase.word(at) == "select" && query_is_open(phrase, at)
 }
 
+fn is_limited(phrase: &Phrase<'_>, at: usize) -> bool {
+    phrase.on_level(at, &["limit", "fetch"]).is_some_and(|at| limits(phrase, at))
+}
+
+/// `LIMIT ALL` and `LIMIT NULL` limit nothing.
+fn limits(phrase: &Phrase<'_>, at: usize) -> bool {
+    phrase.word(at) == "fetch" || !matches!(phrase.word(at + 1), "all" | "null")
+}
+
+fn is_narrowed_down(phrase: &Phrase<'_>) -> bool {
+    (0..phrase.len()).any(|at| match phrase.word(at) {
+        "where" => always_true(phrase, at) != Some(Truth::Certain),
+        "limit" | "fetch" => limits(phrase, at),
+        _ => false,
+    })
+}
+
 /// Whether one of the queries that `UNION` joins, from the `select` at `at` on, is open.
 fn query_is_open(phrase: &Phrase<'_>, mut at: usize) -> bool {
-    if phrase.on_level(at, &["limit", "fetch"]).is_some() {
+    if is_limited(phrase, at) {
         return false;
     }
     loop {
@@ -175,13 +140,15 @@ fn block_is_open(phrase: &Phrase<'_>, select: usize, end: usize) -> bool {
         phrase.level(select + 1).take_while(|&at| at < end).find(|&at| phrase.word(at) == word)
     };
     let Some(from) = on_level("from") else { return false };
-    if on_level("where").is_some() {
+    let chooses = |at| always_true(phrase, at) != Some(Truth::Certain);
+    if on_level("where").is_some_and(chooses) {
         return false;
     }
     let table = from + 1 + usize::from(matches!(phrase.word(from + 1), "only"));
     if phrase.kind(table) == Kind::Open {
         // What a query in `FROM` reads is narrowed down there or not at all.
-        return phrase.word(table + 1) == "select" && nested_is_open(phrase, table + 1);
+        let query = phrase.word(table + 1) == "select" && nested_is_open(phrase, table + 1);
+        return query || phrase.name(table + 1).is_some();
     }
     let Some((name, after)) = phrase.qualified(table) else { return false };
     let is_function = phrase.kind(after) == Kind::Open;
@@ -191,7 +158,7 @@ fn block_is_open(phrase: &Phrase<'_>, select: usize, end: usize) -> bool {
 /// As deep as people write; deeper is left to the other detectors.
 fn nested_is_open(phrase: &Phrase<'_>, mut select: usize) -> bool {
     for _ in 0..8 {
-        if phrase.on_level(select, &["where", "limit", "fetch"]).is_some() {
+        if phrase.on_level(select, &["where"]).is_some() || is_limited(phrase, select) {
             return false;
         }
         let Some(from) = phrase.on_level(select, &["from"]) else { return false };

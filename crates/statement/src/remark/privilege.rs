@@ -2,6 +2,7 @@
 
 use crate::command::object_at;
 use crate::flag::{Flag, FlagSet};
+use crate::lexer::Kind;
 use crate::outline::Phrase;
 
 const PREDEFINED: &[&str] = &[
@@ -11,6 +12,10 @@ const PREDEFINED: &[&str] = &[
     "pg_read_all_data",
     "pg_write_all_data",
 ];
+
+/// Roles that have `SUPERUSER`, or what a cloud gives instead.
+const SUPERUSERS: &[&str] =
+    &["postgres", "rds_superuser", "cloudsqlsuperuser", "azure_pg_admin", "alloydbsuperuser"];
 
 pub(super) fn flags(phrase: &Phrase<'_>, flags: &mut FlagSet) {
     match phrase.word(0) {
@@ -34,10 +39,19 @@ pub(super) fn flags(phrase: &Phrase<'_>, flags: &mut FlagSet) {
 
 /// Options after the name of the account: `ALTER ROLE superuser LOGIN` only names one.
 fn attributes(phrase: &Phrase<'_>, object: usize, flags: &mut FlagSet) {
-    predefined(phrase, object + 2, flags);
+    if phrase.words_at(object + 2, &["add", "user"]) {
+        // `ALTER GROUP postgres ADD USER bo`: the role comes first.
+        return phrase.name(object + 1).into_iter().for_each(|role| member_of(role, flags));
+    }
+    if phrase.word(0) == "alter" && changes_settings(phrase, object + 2) {
+        return;
+    }
     for at in object + 2..phrase.len() {
         match phrase.word(at) {
-            "rename" | "set" | "reset" | "default" => break,
+            "default" => break,
+            "in" if matches!(phrase.word(at + 1), "role" | "group") => {
+                memberships(phrase, at + 2, flags);
+            }
             "superuser" => flags.insert(Flag::Superuser),
             "createrole" | "bypassrls" | "replication" => flags.insert(Flag::RoleAttribute),
             "password" | "identified" => flags.insert(Flag::PasswordChange),
@@ -46,11 +60,18 @@ fn attributes(phrase: &Phrase<'_>, object: usize, flags: &mut FlagSet) {
     }
 }
 
+/// `ALTER ROLE bob [IN DATABASE shop] SET …`: settings, not options. Elsewhere these words may
+/// name roles: `CREATE ROLE x IN ROLE reset SUPERUSER`.
+fn changes_settings(phrase: &Phrase<'_>, at: usize) -> bool {
+    let at = at + if phrase.words_at(at, &["in", "database"]) { 3 } else { 0 };
+    matches!(phrase.word(at), "rename" | "set" | "reset")
+}
+
 fn grant(phrase: &Phrase<'_>, flags: &mut FlagSet) {
     grant_tail(phrase, 0, flags);
     let on = phrase.on_level(1, &["on"]);
     if on.is_none() {
-        predefined(phrase, 1, flags);
+        memberships(phrase, 1, flags);
     }
     let rights_end = on.unwrap_or(0);
     let all = phrase.word(1) == "all";
@@ -63,6 +84,7 @@ fn grant(phrase: &Phrase<'_>, flags: &mut FlagSet) {
         flags.insert(Flag::Superuser);
     }
     if everywhere && all {
+        flags.insert(Flag::Superuser);
         flags.insert(Flag::RoleAttribute);
     }
     let wide = on.is_some_and(|on| {
@@ -95,10 +117,22 @@ fn grant_tail(phrase: &Phrase<'_>, from: usize, flags: &mut FlagSet) {
     }
 }
 
-fn predefined(phrase: &Phrase<'_>, from: usize, flags: &mut FlagSet) {
-    let ends = |at: &usize| !matches!(phrase.word(*at), "to" | "granted");
-    let mut listed = (from..phrase.len()).take_while(ends);
-    if listed.any(|at| phrase.name(at).is_some_and(|name| PREDEFINED.contains(&name))) {
+/// The roles from `at` on, separated by commas.
+fn memberships(phrase: &Phrase<'_>, mut at: usize, flags: &mut FlagSet) {
+    while let Some(role) = phrase.name(at) {
+        member_of(role, flags);
+        if phrase.kind(at + 1) != Kind::Comma {
+            return;
+        }
+        at += 2;
+    }
+}
+
+fn member_of(role: &str, flags: &mut FlagSet) {
+    if PREDEFINED.contains(&role) {
         flags.insert(Flag::PredefinedRole);
+    }
+    if SUPERUSERS.contains(&role) {
+        flags.insert(Flag::Superuser);
     }
 }

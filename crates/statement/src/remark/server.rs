@@ -5,35 +5,42 @@ use crate::flag::{Flag, FlagSet};
 use crate::lexer::Kind;
 use crate::outline::Phrase;
 
+/// Extensions that reach host or network; those of untrusted languages come on top.
 const EXTENSIONS: &[&str] = &[
+    "adminpack",
+    "aws_lambda",
+    "aws_s3",
     "dblink",
     "file_fdw",
-    "postgres_fdw",
-    "mysql_fdw",
-    "adminpack",
     "http",
-    "pg_net",
-    "lo",
-    "pg_cron",
-    "pgsql_http",
+    "mysql_fdw",
+    "oracle_fdw",
+    "pageinspect",
     "pg_background",
+    "pg_cron",
+    "pg_net",
+    "pgsql_http",
     "pldbgapi",
-    "old_snapshot",
+    "pljava",
+    "postgres_fdw",
 ];
-const LANGUAGES: &[&str] = &[
-    "plpythonu",
-    "plpython2u",
-    "plpython3u",
-    "plperlu",
-    "pltclu",
-    "plsh",
-    "pljavau",
-    "plluau",
-    "plru",
-    "plr",
-    "plphpu",
-    "plrubyu",
+const OUTBOUND: &[&str] = &[
+    "aws_lambda",
+    "aws_s3",
+    "dblink",
+    "http",
+    "mysql_fdw",
+    "oracle_fdw",
+    "pg_net",
+    "pgsql_http",
+    "postgres_fdw",
 ];
+/// Untrusted ones whose name is not `pl…u`.
+const LANGUAGES: &[&str] = &["java", "javau", "pljava", "plr", "plsh"];
+/// Libraries that are loaded by hand in honest work.
+const LIBRARIES: &[&str] = &["age", "auto_explain", "pg_hint_plan", "plpgsql"];
+/// What takes other objects away with it.
+const DROPS_BY_CASCADE: &[&str] = &["domain", "extension", "server", "type", "view"];
 
 pub(super) fn flags(phrase: &Phrase<'_>, flags: &mut FlagSet) {
     match phrase.word(0) {
@@ -42,7 +49,8 @@ pub(super) fn flags(phrase: &Phrase<'_>, flags: &mut FlagSet) {
         "create" | "alter" | "drop" => definition(phrase, flags),
         "truncate" => flags.insert(Flag::Truncate),
         "lock" if phrase.has(&["access", "share", "mode"]) => flags.insert(Flag::Dump),
-        "do" => language(phrase, flags),
+        // After the code of `DO` the rest of the statement stands alone.
+        "do" | "language" => language(phrase, flags),
         "install" if phrase.has(&["soname"]) => flags.insert(Flag::NativeFunction),
         "kill" => flags.insert(Flag::Terminate),
         "waitfor" => flags.insert(Flag::Sleep),
@@ -80,8 +88,12 @@ fn copy(phrase: &Phrase<'_>, flags: &mut FlagSet) {
 
 /// `LOAD DATA LOCAL` reads the client's file; PostgreSQL's `LOAD 'library'` loads code.
 fn load(phrase: &Phrase<'_>, flags: &mut FlagSet) {
-    if phrase.kind(1) == Kind::Parameter {
-        flags.insert(Flag::NativeFunction);
+    let library = phrase.get(1).map_or("", |item| item.text);
+    if matches!(phrase.kind(1), Kind::Parameter | Kind::Text(_)) {
+        // A path, or not even a plain name.
+        if !LIBRARIES.contains(&library) {
+            flags.insert(Flag::NativeFunction);
+        }
     } else if phrase.has(&["infile"]) && !phrase.has(&["local"]) {
         flags.insert(Flag::ServerFile);
         flags.insert(Flag::ServerFileRead);
@@ -93,6 +105,10 @@ fn definition(phrase: &Phrase<'_>, flags: &mut FlagSet) {
     let at = object_at(phrase);
     match (verb, phrase.word(at)) {
         ("drop", "table" | "schema" | "database" | "owned") => flags.insert(Flag::Drop),
+        ("drop", "materialized") => flags.insert(Flag::Drop),
+        ("drop", object) if DROPS_BY_CASCADE.contains(&object) && phrase.has(&["cascade"]) => {
+            flags.insert(Flag::Drop);
+        }
         ("drop", "foreign") if phrase.word(at + 1) == "table" => flags.insert(Flag::Drop),
         ("create", "extension") => extension(phrase, at, flags),
         ("create", "language") => {
@@ -112,15 +128,27 @@ fn definition(phrase: &Phrase<'_>, flags: &mut FlagSet) {
         {
             flags.insert(Flag::DisableRowSecurity);
         }
+        ("alter", "table") if phrase.has(&["disable", "trigger"]) => {
+            flags.insert(Flag::TriggerDisabled);
+        }
+        ("alter", "event") if phrase.word(at + 1) == "trigger" && phrase.has(&["disable"]) => {
+            flags.insert(Flag::TriggerDisabled);
+        }
         _ => {}
     }
-    if matches!(verb, "create" | "alter") {
+    routine(phrase, at, flags);
+}
+
+/// Code: its language and its rights.
+fn routine(phrase: &Phrase<'_>, at: usize, flags: &mut FlagSet) {
+    if matches!(phrase.word(0), "create" | "alter") {
         let routine = matches!(phrase.word(at), "function" | "procedure");
-        if routine || matches!(phrase.word(at), "view" | "trigger" | "event") {
+        if routine {
             language(phrase, flags);
-            if phrase.has(&["security", "definer"]) {
-                flags.insert(Flag::SecurityDefiner);
-            }
+        }
+        let has_rights = routine || matches!(phrase.word(at), "view" | "trigger" | "event");
+        if has_rights && phrase.has(&["security", "definer"]) {
+            flags.insert(Flag::SecurityDefiner);
         }
         if routine && phrase.has(&["soname"]) {
             flags.insert(Flag::NativeFunction);
@@ -131,25 +159,31 @@ fn definition(phrase: &Phrase<'_>, flags: &mut FlagSet) {
 fn extension(phrase: &Phrase<'_>, at: usize, flags: &mut FlagSet) {
     let exists = phrase.words_at(at + 1, &["if", "not", "exists"]);
     let name = phrase.get(at + 1 + if exists { 3 } else { 0 }).map_or("", |item| item.text);
-    if EXTENSIONS.contains(&name) || LANGUAGES.contains(&name) {
+    // `hstore_plperlu` brings the language that it is made for.
+    let language = name.rsplit('_').next().unwrap_or(name);
+    if EXTENSIONS.contains(&name) || is_untrusted(language) {
         flags.insert(Flag::DangerousExtension);
     }
-    note_language(name, flags);
-    if matches!(name, "dblink" | "postgres_fdw" | "mysql_fdw" | "http" | "pg_net") {
+    note_language(language, flags);
+    if OUTBOUND.contains(&name) {
         flags.insert(Flag::Outbound);
     }
 }
 
 fn language(phrase: &Phrase<'_>, flags: &mut FlagSet) {
     for at in 0..phrase.len() {
-        if phrase.word(at) == "language" {
+        if phrase.word(at) == "language" && phrase.kind_before(at) != Kind::Dot {
             note_language(phrase.get(at + 1).map_or("", |item| item.text), flags);
         }
     }
 }
 
+fn is_untrusted(language: &str) -> bool {
+    LANGUAGES.contains(&language) || (language.starts_with("pl") && language.ends_with('u'))
+}
+
 fn note_language(name: &str, flags: &mut FlagSet) {
-    if LANGUAGES.contains(&name) {
+    if is_untrusted(name) {
         flags.insert(Flag::UntrustedLanguage);
     }
     if matches!(name, "c" | "internal") {

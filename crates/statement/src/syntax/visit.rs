@@ -6,10 +6,13 @@ use hashbrown::HashSet;
 use sqlparser::ast::{
     Assignment, AssignmentTarget, Expr, FromTable, MergeAction, MergeInsertKind, ObjectName,
     OnConflictAction, OnInsert, Query, Select, SelectItem, Statement, TableFactor, TableObject,
-    Visitor,
+    TableWithJoins, Visitor,
 };
 
 use crate::names::Names;
+
+/// Tables of one `DELETE a FROM a JOIN b …` that may be its targets.
+const DELETE_TABLES_MAX: usize = 64;
 
 /// Collects names; knows where `WITH` queries hide tables of the same name.
 #[derive(Default)]
@@ -158,9 +161,7 @@ impl Walk {
                 if delete.tables.is_empty() {
                     from.iter().for_each(|table| self.target(&table.relation));
                 }
-                for table in &delete.tables {
-                    self.names.written.insert(joined(table));
-                }
+                delete.tables.iter().for_each(|table| self.delete_target(table, from));
                 self.items(delete.returning.as_deref().unwrap_or_default());
             }
             Statement::Merge(merge) => {
@@ -190,6 +191,26 @@ impl Walk {
         if let TableFactor::Table { name, .. } = factor {
             self.targets.insert(name);
         }
+    }
+
+    /// MySQL: `DELETE a FROM orders a JOIN b …` names a table or an alias of `FROM`.
+    fn delete_target(&mut self, target: &ObjectName, from: &[TableWithJoins]) {
+        let wanted = joined(target);
+        // Looked through for each target, hence few.
+        let factors = from.iter().flat_map(|table| {
+            std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation))
+        });
+        for factor in factors.take(DELETE_TABLES_MAX) {
+            let TableFactor::Table { name, alias, .. } = factor else { continue };
+            let full = joined(name);
+            let alias = alias.as_ref().map(|alias| alias.name.value.as_str());
+            if alias == Some(&wanted) || full == wanted || full.rsplit('.').next() == Some(&wanted)
+            {
+                self.targets.insert(name);
+                return;
+            }
+        }
+        self.names.written.insert(wanted);
     }
 
     fn assignments(&mut self, assignments: &[Assignment]) {
