@@ -167,6 +167,7 @@ fn a_run_waits_for_room_and_stores_every_line_once() {
     let run = ["run", "--config", path_text(&settings)];
     let (mut process, said) = start(disk.querywatch(&run));
     said.wait_for("reserve_bytes");
+    said.wait_for("http://"); // from here on it listens to signals
     assert!(said.with("reserve_bytes")[0].contains(path_text(&data)), "the place is named");
     // A stop waits for what cannot be stored, but not against a second word.
     terminate(&process);
