@@ -90,7 +90,6 @@ impl Surprise {
     fn manager(&self, story: &Story<'_>) -> String {
         let who = match &self.name {
             Some(name) => capitalised(name),
-            None if self.closed => format!("The service account {}", story.identity),
             None => format!("The account {}", story.identity),
         };
         let since = match self.span_days {

@@ -63,7 +63,6 @@ pub(crate) struct Surprise {
     pub(crate) score: f64,
     /// Set if an alert is due.
     pub(crate) alerts: Option<DayAlert>,
-    pub(crate) closed: bool,
     pub(crate) maturity: String,
     pub(crate) name: Option<String>,
     /// What is usual for the identity, with regard to the reasons.
@@ -211,7 +210,7 @@ impl Day {
             self.alerted = fused;
             self.alerts += 1;
         }
-        Some(Surprise { reasons, day, score: fused, alerts, closed, ..Surprise::default() })
+        Some(Surprise { reasons, day, score: fused, alerts, ..Surprise::default() })
     }
 }
 
