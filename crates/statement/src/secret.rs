@@ -33,8 +33,9 @@ pub fn redact_secrets(sql: &str, dialect: Dialect) -> Cow<'_, str> {
     let mut masked = String::with_capacity(sql.len());
     let mut copied = 0;
     for range in secrets {
-        // Bounds are those of ASCII marks, hence of characters; overlaps are cut once.
-        if range.start >= copied {
+        // Bounds are those of ASCII marks, hence of characters. What overlaps or touches is masked
+        // once, so that masking again changes nothing.
+        if range.start > copied || masked.is_empty() {
             masked.push_str(sql.get(copied..range.start).unwrap_or_default());
             masked.push_str(MASK);
         }
