@@ -1,12 +1,13 @@
 //! The look at the file system that everything else relies on: notifications may be lost.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use event::EventId;
 use hashbrown::HashSet;
 
-use super::content::FileId;
+use super::content::{FileId, is_compressed};
 use super::file_set::FileSet;
 use super::item::{Notice, SourceItem};
 use super::position::PROOF_BYTES;
@@ -72,7 +73,7 @@ impl FileSet {
 
     /// Follows files whose path names another file, or none, to the name they have now.
     fn rename(&mut self) {
-        let mut moved = Vec::new();
+        let (mut moved, mut replaced) = (Vec::new(), Vec::new());
         let mut names: Vec<_> = self.names.iter().collect();
         names.sort();
         for (path, id) in names {
@@ -80,11 +81,21 @@ impl FileSet {
             if self.names.get(&*file.path) == Some(id) {
                 continue;
             }
+            // Nobody renames a log to what a compressed one is called: a file that was closed is
+            // gone, and the compressed copy of another got its inode.
+            if file.content.is_none() && is_compressed(path) != is_compressed(&file.path) {
+                replaced.push((*id, Arc::<Path>::from(path.as_path()), file.stamp));
+                continue;
+            }
             let before = std::mem::replace(&mut file.path, path.as_path().into());
             file.rotated = true;
             if let Standing::Carrier(key) = file.standing {
                 moved.push((key, before, Arc::clone(&file.path), *id));
             }
+        }
+        for (id, path, stamp) in replaced {
+            self.let_go(id, self.now);
+            self.files.insert(id, FileOnDisk::new(&path, id, stamp, self.now));
         }
         for (key, before, path, id) in moved {
             self.positions.locate(key, &path, id);
@@ -150,7 +161,7 @@ impl FileSet {
         if stream.finished {
             return;
         }
-        if stream.offset == file.stamp.size {
+        if stream.offset == file.stamp.size && stream.offset >= stream.seen {
             let end = self.finish(key).map(SourceItem::Data);
             self.pending.extend(end);
         } else {
@@ -162,7 +173,7 @@ impl FileSet {
         let mut cut: Vec<(EventId, FileId, u64)> = Vec::new();
         for file in self.files.values() {
             let Standing::Carrier(key) = file.standing else { continue };
-            let plain = !super::content::is_compressed(&file.path);
+            let plain = !is_compressed(&file.path);
             let offset = self.streams.get(&key).map_or(0, |stream| stream.offset);
             if plain && file.stamp.size < offset {
                 cut.push((key, file.id, file.stamp.size));
@@ -206,7 +217,7 @@ impl FileSet {
             let compared = file.compared.map_or(0, |compared| compared.1);
             let stream = self.streams.get(&key);
             let heir = stream.is_none_or(|s| s.orphaned.is_some() && compared >= s.offset);
-            let grown = file.stamp.size != compared && !super::content::is_compressed(&file.path);
+            let grown = file.stamp.size != compared && !is_compressed(&file.path);
             if heir || grown {
                 file.standing = Standing::Unknown;
             }
@@ -307,7 +318,7 @@ impl FileSet {
         for file in self.files.values() {
             let Standing::Carrier(key) = file.standing else { continue };
             let Some(stream) = self.streams.get_mut(&key) else { continue };
-            let compressed = super::content::is_compressed(&file.path);
+            let compressed = is_compressed(&file.path);
             let changed = stream.checked != Some(file.stamp);
             stream.checked = Some(file.stamp);
             stream.seen = stream.seen.max(file.stamp.size);
