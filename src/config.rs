@@ -117,6 +117,7 @@ impl Config {
             source.log.check().with_context(|| format!("the source `{name}`"))?;
             ingest::source::list(&source.files).with_context(|| format!("the source `{name}`"))?;
         }
+        self.bus.check()?;
         let levels = 1..=22;
         ensure!(
             levels.contains(&self.lake.zstd_level),

@@ -1,21 +1,36 @@
 //! Where the stages meet: wires them, and stops them in order.
 //!
-//! `run`: `collect` → bus → `detection` (`judge`) → `store` → lake, alerts to `respond`, questions
-//! to `query`. `ingest`: `backfill`, the same without the bus.
+//! `run` has three parts, in one process or in many (`role`, `running`):
+//! - `collecting`: `collect` → `partition` → `envelope` → the log of this machine, which is the
+//!   bus, or is taken to Kafka by `forward`;
+//! - `detecting`: bus → `worker` → `shard` (`judge`), one a partition → `store` → lake, alerts to
+//!   `respond`;
+//! - `answering`: questions to `query`; `access` records them.
+//!
+//! `ingest`: `backfill`, the same without the bus.
 
 mod access;
+mod answering;
 pub mod backfill;
 mod board;
 mod checkpoint;
 mod collect;
-mod detection;
+mod collecting;
+mod detecting;
+mod ends;
 mod envelope;
 pub mod folder;
+mod forward;
 pub mod judge;
+mod lag;
 mod metrics;
+mod partition;
 mod reading;
+mod role;
 mod running;
+mod shard;
 mod store;
+mod worker;
 
 use anyhow::Context;
 use event::EventBatch;
@@ -24,6 +39,7 @@ use ingest::Stream;
 use crate::config::SourceConfig;
 
 pub use collect::now as clock;
+pub use role::Role;
 pub use running::Running;
 
 /// The events of a batch at this position of their file or later; positions ascend.

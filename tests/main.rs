@@ -5,9 +5,13 @@
 mod api;
 mod bad_input;
 mod binary;
+mod cluster;
 mod crash;
 mod csvlog;
+mod faults;
 mod full_disk;
+mod history;
+mod kafka;
 mod permission;
 mod postgresql;
 mod replay;

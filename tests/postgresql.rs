@@ -155,7 +155,8 @@ fn attacks_on_a_real_server_become_signed_alerts() {
     command.env("QUERYWATCH_TEST_SECRET", Receiver::SECRET);
     let child = command.stderr(std::process::Stdio::null()).spawn().map(Process);
     use_and_attack(&server);
-    let expected: Vec<&str> = ATTACKS.iter().map(|(_, rule)| *rule).chain(["A01", "A03"]).collect();
+    let expected: Vec<&str> =
+        ATTACKS.iter().map(|(_, rule)| *rule).chain(["A01", "A02", "A03"]).collect();
     let until = Instant::now() + Duration::from_secs(60);
     let missing = loop {
         let told = receiver.rules();

@@ -139,6 +139,11 @@ impl Baseline {
         self.profiles.get(&KeyRef { instance, identity }).map(Profile::maturity)
     }
 
+    /// Forgets other identities; what the organisation has in common stays.
+    pub(crate) fn retain(&mut self, is_ours: impl Fn(&str, &str) -> bool) {
+        self.profiles.retain(|key, _| is_ours(&key.instance, &key.identity));
+    }
+
     /// Identities known now.
     pub(crate) fn identities(&self) -> usize {
         self.profiles.len()

@@ -1,5 +1,8 @@
 //! Rules that count events: rsigma's correlations in milliseconds of event time, with a state
 //! that is bounded and saves to the same bytes for the same stream.
+//!
+//! A stream is divided by identity. What is counted by client, over many identities, has its own
+//! correlator, which may see another share of the stream.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -8,6 +11,7 @@ use rsigma_eval::{
     CorrelationConfig, CorrelationEngine, CorrelationEventMode, CorrelationSnapshot, EvalError,
     EvaluationResult, EventRefBuffer, GroupKey, TimestampFallback, WindowState,
 };
+use rsigma_parser::SigmaCollection;
 use serde::{Deserialize, Serialize};
 
 use crate::rule::RuleSet;
@@ -21,15 +25,39 @@ const EVENTS_MAX: usize = event::alert::EVENTS_MAX;
 /// Stale groups are looked for this often, in event time.
 const SWEEP_MS: i64 = 600_000;
 
+/// One source may be so far behind another, as after an outage of a collector: what is stale by
+/// the clock of the one is still counted for the other.
+pub(crate) const APART_SECONDS: i64 = 24 * 3_600;
+
 pub(crate) struct Correlator {
     engine: CorrelationEngine,
     set: RuleSet,
     settings: RuleSettings,
+    side: Side,
     /// Sigma ids that a correlation counts.
     counted: HashSet<String>,
-    /// Newest event per identity: (instance, identity).
+    /// Newest event per (instance, identity), or per (instance, network of the client).
     newest: BTreeMap<(String, String), i64>,
     swept_ms: i64,
+}
+
+/// What a correlation counts by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// By identity, or by something that belongs to one.
+    Identity,
+    /// By client or its network, whoever it logs in as.
+    Client,
+}
+
+impl Side {
+    /// The side of a correlation with these columns in its `group-by`.
+    pub(crate) fn of(group_by: &[String]) -> Self {
+        let has = |names: &[&str]| group_by.iter().any(|column| names.contains(&column.as_str()));
+        let is_of_identity = has(&["identity", "user", "actor", "session"]);
+        let is_of_client = has(&["client", "client_address", "client_host", "client_network"]);
+        if is_of_client && !is_of_identity { Self::Client } else { Self::Identity }
+    }
 }
 
 /// A correlation whose condition holds.
@@ -46,8 +74,12 @@ pub(crate) struct Firing {
 }
 
 impl Correlator {
-    pub(crate) fn new(set: &RuleSet, settings: &RuleSettings) -> Result<Self, EvalError> {
-        let collection = set.collection();
+    pub(crate) fn new(
+        set: &RuleSet,
+        settings: &RuleSettings,
+        side: Side,
+    ) -> Result<Self, EvalError> {
+        let collection = collection(set, side);
         let mut counted = HashSet::new();
         for correlation in &collection.correlations {
             counted.extend(correlation.rules.iter().cloned());
@@ -59,9 +91,10 @@ impl Correlator {
         let ids: Vec<String> = named.filter_map(|rule| rule.id.clone()).collect();
         counted.extend(ids);
         Ok(Self {
-            engine: engine(set, settings)?,
+            engine: engine(set, settings, side)?,
             set: set.clone(),
             settings: settings.clone(),
+            side,
             counted,
             newest: BTreeMap::new(),
             swept_ms: 0,
@@ -70,8 +103,8 @@ impl Correlator {
 
     /// Counts the results of one event; returns the correlations that hold now.
     ///
-    /// Events are counted as they come. One that is older than the newest of its identity by more
-    /// than `lateness_seconds` is left out: a window must not mix last week with today.
+    /// Events are counted as they come. One that is older than the newest of its identity (or
+    /// client) by more than `lateness_seconds` is left out: a window must not mix last week with today.
     pub(crate) fn count(
         &mut self,
         subject: &Subject<'_>,
@@ -96,8 +129,11 @@ impl Correlator {
     }
 
     fn is_late(&mut self, subject: &Subject<'_>, now_ms: i64) -> bool {
-        let identity = subject.event.identity().unwrap_or_default().to_owned();
-        let key = (subject.event.instance.to_owned(), identity);
+        let whose = match self.side {
+            Side::Identity => subject.event.identity(),
+            Side::Client => Some(subject.client_network),
+        };
+        let key = (subject.event.instance.to_owned(), whose.unwrap_or_default().to_owned());
         let newest = self.newest.entry(key).or_insert(now_ms);
         let late = now_ms < *newest - i64::from(self.settings.lateness_seconds) * 1_000;
         *newest = (*newest).max(now_ms);
@@ -122,15 +158,16 @@ impl Correlator {
 
     /// Forgets what no window reaches any more, and under a flood the stalest groups.
     ///
-    /// It runs at points that the events decide, never at those of batches.
+    /// It runs at points that the events decide, never at those of batches, and takes away only
+    /// what no window counts any more: it does not matter when it runs, or whose events decide.
     fn sweep(&mut self, now_ms: i64, statistics: &mut Statistics) {
         let full = self.engine.state_count() >= self.settings.groups_max;
         if now_ms - self.swept_ms < SWEEP_MS && !full {
             return;
         }
         self.swept_ms = self.swept_ms.max(now_ms);
-        self.engine.evict_expired(now_ms);
-        let kept_ms = now_ms - 24 * 3_600_000;
+        let kept_ms = now_ms - APART_SECONDS * 1_000;
+        self.engine.evict_expired(kept_ms);
         self.newest.retain(|_, newest| *newest >= kept_ms);
         if self.engine.state_count() >= self.settings.groups_max {
             let dropped = self.drop_stalest();
@@ -151,7 +188,7 @@ impl Correlator {
             saved.forget(rule, group);
         }
         // The same rules compiled when the detector was made.
-        if let Ok(mut engine) = engine(&self.set, &self.settings) {
+        if let Ok(mut engine) = engine(&self.set, &self.settings, self.side) {
             engine.import_state(saved.into());
             self.engine = engine;
         }
@@ -179,8 +216,19 @@ impl Correlator {
     }
 }
 
-fn engine(set: &RuleSet, settings: &RuleSettings) -> Result<CorrelationEngine, EvalError> {
+/// The documents, with the correlations of one side.
+fn collection(set: &RuleSet, side: Side) -> SigmaCollection {
     let mut collection = set.collection();
+    collection.correlations.retain(|correlation| Side::of(&correlation.group_by) == side);
+    collection
+}
+
+fn engine(
+    set: &RuleSet,
+    settings: &RuleSettings,
+    side: Side,
+) -> Result<CorrelationEngine, EvalError> {
+    let mut collection = collection(set, side);
     for correlation in &mut collection.correlations {
         // The engine counts in whatever unit it is fed; a brute force lasts less than a second.
         correlation.timespan.seconds = correlation.timespan.seconds.saturating_mul(1_000);

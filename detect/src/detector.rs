@@ -7,7 +7,7 @@ use rsigma_eval::EvaluationResult;
 
 use crate::baseline::{Baseline, Story, Surprise};
 use crate::continuity::Continuity;
-use crate::correlator::{Correlator, Firing};
+use crate::correlator::{Correlator, Firing, Side};
 use crate::episode::{Episodes, Limits};
 use crate::finding::{Match, baseline_alert, fits, surprise_points};
 use crate::normaliser::{Meaning, Normaliser};
@@ -31,7 +31,8 @@ pub struct Detector {
     sensitivity: Sensitivity,
     normaliser: Normaliser,
     judge: Judge,
-    correlator: Correlator,
+    by_identity: Correlator,
+    by_client: Correlator,
     episodes: Episodes,
     baseline: Baseline,
     continuity: Continuity,
@@ -73,6 +74,25 @@ pub enum DetectError {
     },
 }
 
+/// How much of the stream an observation is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Share {
+    Whole,
+    Identities,
+}
+
+/// What decides where an event is counted by client, if the stream is divided: the network of the
+/// client for failed log-ins, because an attacker tries many names. None for all others.
+pub fn counted_by_client(event: &AuditEvent<'_>) -> Option<String> {
+    use event::vocabulary::{Action, Outcome};
+    let failed = matches!(event.outcome, Outcome::Failed | Outcome::Denied);
+    (failed && event.action == Action::Login).then(|| {
+        let mut network = String::new();
+        client_network(event, &mut network);
+        network
+    })
+}
+
 /// What came of one event, before it is written.
 struct Outcome {
     risk: f64,
@@ -90,7 +110,8 @@ impl Detector {
             sensitivity: Sensitivity::new(&settings.sensitive)?,
             normaliser: Normaliser::new(),
             judge: Judge::new(&rules, settings.rules.verdicts_max)?,
-            correlator: Correlator::new(&rules, &settings.rules)?,
+            by_identity: Correlator::new(&rules, &settings.rules, Side::Identity)?,
+            by_client: Correlator::new(&rules, &settings.rules, Side::Client)?,
             episodes: Episodes::default(),
             baseline: Baseline::new(settings),
             continuity: Continuity::default(),
@@ -102,12 +123,44 @@ impl Detector {
         })
     }
 
-    /// Judges the events of a batch, in their order.
+    /// Judges the events of a batch, in their order: all of a stream, or what one source says.
     pub fn observe(&mut self, batch: EventBatch) -> Observed {
+        self.observe_rows(batch, Share::Whole)
+    }
+
+    /// Judges events of a stream that is divided by identity: as [`observe`](Self::observe), but
+    /// for what is counted by client, of which this share sees only a part.
+    pub fn observe_share(&mut self, batch: EventBatch) -> Observed {
+        self.observe_rows(batch, Share::Identities)
+    }
+
+    /// Counts, by client, copies of the events that are [counted so](counted_by_client), of whatever
+    /// identity; nothing else is done with them.
+    pub fn count_by_client(&mut self, copies: &EventBatch) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        for row in copies.rows().iter() {
+            let event = row.event();
+            let mut meaning = std::mem::take(&mut self.meaning);
+            let mut network = std::mem::take(&mut self.network);
+            self.normaliser.read(&event, &mut meaning);
+            client_network(&event, &mut network);
+            let sensitivity = None;
+            let subject =
+                Subject { event: &event, meaning: &meaning, client_network: &network, sensitivity };
+            if let Some(results) = self.judge.judge(&subject, &self.rules, &mut self.statistics) {
+                self.judge_client(&subject, &results, &mut alerts);
+            }
+            self.meaning = meaning;
+            self.network = network;
+        }
+        alerts
+    }
+
+    fn observe_rows(&mut self, batch: EventBatch, share: Share) -> Observed {
         let mut enrichment = Enrichment::default();
         let mut alerts = Vec::new();
         for row in batch.rows().iter() {
-            self.observe_event(&row.event(), &mut enrichment, &mut alerts);
+            self.observe_event(&row.event(), share, &mut enrichment, &mut alerts);
         }
         Observed { batch: batch.enrich(enrichment), alerts }
     }
@@ -116,7 +169,7 @@ impl Detector {
     pub fn statistics(&self) -> Statistics {
         Statistics {
             identities: self.baseline.identities() as u64,
-            groups: self.correlator.groups() as u64,
+            groups: (self.by_identity.groups() + self.by_client.groups()) as u64,
             episodes: self.episodes.len() as u64,
             ..self.statistics.clone()
         }
@@ -126,6 +179,12 @@ impl Detector {
     /// statements`; none if it was never seen, or has made room for others.
     pub fn maturity(&self, instance: &str, identity: &str) -> Option<String> {
         self.baseline.maturity(instance, identity)
+    }
+
+    /// Forgets the baselines of identities, given as (instance, identity), that are watched
+    /// elsewhere; for a share of what one detector has learnt.
+    pub fn retain(&mut self, is_ours: impl Fn(&str, &str) -> bool) {
+        self.baseline.retain(is_ours);
     }
 
     /// The rules that run.
@@ -139,7 +198,8 @@ impl Detector {
         let snapshot = Snapshot {
             version: VERSION,
             rules: self.rules.digest(),
-            correlator: self.correlator.save(),
+            by_identity: self.by_identity.save(),
+            by_client: self.by_client.save(),
             episodes: self.episodes.clone(),
             baseline: self.baseline.save(),
             continuity: self.continuity.save(),
@@ -167,7 +227,8 @@ impl Detector {
         let snapshot: Snapshot = rmp_serde::from_slice(bytes)?;
         let mut detector = Self::new(settings, rules)?;
         if snapshot.rules == detector.rules.digest() {
-            detector.correlator.load(snapshot.correlator);
+            detector.by_identity.load(snapshot.by_identity);
+            detector.by_client.load(snapshot.by_client);
         }
         detector.episodes = snapshot.episodes;
         detector.baseline.load(snapshot.baseline);
@@ -179,6 +240,7 @@ impl Detector {
     fn observe_event(
         &mut self,
         event: &AuditEvent<'_>,
+        share: Share,
         enrichment: &mut Enrichment,
         alerts: &mut Vec<Alert>,
     ) {
@@ -194,7 +256,7 @@ impl Detector {
         let tables = meaning.tables_read().iter().chain(meaning.tables_written());
         let sensitivity = self.sensitivity.level(tables);
         let subject = Subject { event, meaning: &meaning, client_network: &network, sensitivity };
-        let outcome = self.judge_event(&subject, alerts);
+        let outcome = self.judge_event(&subject, share, alerts);
         let statement = StatementColumns {
             fingerprint: meaning.fingerprint,
             tables_read: meaning.tables_read(),
@@ -216,12 +278,48 @@ impl Detector {
     }
 
     /// Rules, then the baseline, then alerts; none for an ordinary event.
-    fn judge_event(&mut self, subject: &Subject<'_>, alerts: &mut Vec<Alert>) -> Option<Outcome> {
+    fn judge_event(
+        &mut self,
+        subject: &Subject<'_>,
+        share: Share,
+        alerts: &mut Vec<Alert>,
+    ) -> Option<Outcome> {
+        let verdict = self.judge.judge(subject, &self.rules, &mut self.statistics);
+        let outcome = self.judge_identity(subject, verdict.as_deref().map(Vec::as_slice), alerts);
+        if let Some(results) = verdict.filter(|_| share == Share::Whole) {
+            self.judge_client(subject, &results, alerts);
+        }
+        outcome
+    }
+
+    /// What is counted by client raises alerts that name the events; it does not mark a row,
+    /// because it may be counted elsewhere than the row is stored.
+    fn judge_client(
+        &mut self,
+        subject: &Subject<'_>,
+        results: &[EvaluationResult],
+        alerts: &mut Vec<Alert>,
+    ) {
+        let Self { settings, rules, statistics, .. } = self;
+        let firings = self.by_client.count(subject, results, statistics);
+        for found in matches(rules, &settings.jobs, subject, &[], firings) {
+            if is_due(&found, subject, &settings.rules, &mut self.episodes, statistics) {
+                Statistics::count(&mut statistics.alerts, &found.rule.id);
+                alerts.push(found.alert(subject, None));
+            }
+        }
+    }
+
+    fn judge_identity(
+        &mut self,
+        subject: &Subject<'_>,
+        results: Option<&[EvaluationResult]>,
+        alerts: &mut Vec<Alert>,
+    ) -> Option<Outcome> {
         let Self { settings, rules, sensitivity, statistics, .. } = self;
-        let verdict = self.judge.judge(subject, rules, statistics);
-        let matches = verdict.map_or_else(Vec::new, |results| {
-            let firings = self.correlator.count(subject, &results, statistics);
-            matches(rules, &settings.jobs, subject, &results, firings)
+        let matches = results.map_or_else(Vec::new, |results| {
+            let firings = self.by_identity.count(subject, results, statistics);
+            matches(rules, &settings.jobs, subject, results, firings)
         });
         let due = matches
             .iter()

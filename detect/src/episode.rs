@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use event::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::correlator::APART_SECONDS;
+
 /// Rule, instance, and the values that tell one cause from another.
 pub(crate) type Cause = (String, String, Vec<String>);
 
@@ -67,7 +69,9 @@ impl Episodes {
             return 0;
         }
         self.swept = self.swept.max(now);
-        self.running.retain(|_, episode| episode.ends >= now);
+        // An ended episode that is kept longer has ended all the same.
+        let kept = now.plus_seconds(-APART_SECONDS);
+        self.running.retain(|_, episode| episode.ends >= kept);
         if self.running.len() < episodes_max {
             return 0;
         }

@@ -25,7 +25,7 @@ mod statistics;
 mod subject;
 mod verdict;
 
-pub use detector::{DetectError, Detector, Observed};
+pub use detector::{DetectError, Detector, Observed, counted_by_client};
 pub use rule::{CaseOutcome, Rule, RuleError, RuleSet};
 pub use settings::{
     BaselineSettings, DetectSettings, IdentitySettings, JobSettings, RuleSettings,

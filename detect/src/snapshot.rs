@@ -9,7 +9,7 @@ use crate::episode::Episodes;
 use crate::statistics::Statistics;
 
 /// Grows with every change of what is saved.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Everything that outlives a restart.
 #[derive(Serialize, Deserialize)]
@@ -17,7 +17,8 @@ pub(crate) struct Snapshot {
     pub(crate) version: u32,
     /// Of the texts of all rules.
     pub(crate) rules: [u8; 16],
-    pub(crate) correlator: SavedCorrelator,
+    pub(crate) by_identity: SavedCorrelator,
+    pub(crate) by_client: SavedCorrelator,
     pub(crate) episodes: Episodes,
     pub(crate) baseline: SavedBaseline,
     pub(crate) continuity: SavedContinuity,

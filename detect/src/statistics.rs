@@ -42,6 +42,33 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// Adds what another detector has done.
+    pub fn add(&mut self, other: &Self) {
+        let maps = [
+            (&mut self.alerts, &other.alerts),
+            (&mut self.repeated, &other.repeated),
+            (&mut self.expected, &other.expected),
+        ];
+        for (counts, others) in maps {
+            for (rule, count) in others {
+                *counts.entry(rule.clone()).or_default() += count;
+            }
+        }
+        self.events += other.events;
+        self.late_events += other.late_events;
+        self.verdict_hits += other.verdict_hits;
+        self.verdict_misses += other.verdict_misses;
+        self.verdict_evictions += other.verdict_evictions;
+        self.group_evictions += other.group_evictions;
+        self.episode_evictions += other.episode_evictions;
+        self.identity_evictions += other.identity_evictions;
+        self.value_evictions += other.value_evictions;
+        self.organisation_evictions += other.organisation_evictions;
+        self.identities += other.identities;
+        self.groups += other.groups;
+        self.episodes += other.episodes;
+    }
+
     /// Without what follows from when the process started, not from the events.
     pub(crate) fn of_stream(&self) -> Self {
         Self { verdict_hits: 0, verdict_misses: 0, verdict_evictions: 0, ..self.clone() }

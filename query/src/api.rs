@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, FromRef, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -38,7 +38,7 @@ use crate::Engine;
 
 pub use access::Access;
 pub use open_api::document;
-pub use sources::SourceStatus;
+pub use sources::{PartitionLag, SourceStatus};
 
 /// Longest request body, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -60,12 +60,50 @@ pub struct Service {
     pub view: Arc<dyn Fn() -> LakeView + Send + Sync>,
     /// The sources at this moment.
     pub sources: Arc<dyn Fn() -> Vec<SourceStatus> + Send + Sync>,
-    /// What keeps the service from being ready; none if it is.
+    /// How far the table is behind the bus.
+    pub lags: Arc<dyn Fn() -> Vec<PartitionLag> + Send + Sync>,
+    /// What needs no token.
+    pub probes: Probes,
+    /// Told of every read of audit data.
+    pub access: tokio::sync::mpsc::Sender<Access>,
+}
+
+/// What machines that look after machines ask: all that a part without an API answers. Cheap to
+/// clone.
+#[derive(Clone)]
+pub struct Probes {
+    /// What keeps the process from being ready; none if it is.
     pub hindrance: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// What `/metrics` shows.
     pub registry: Arc<Registry>,
-    /// Told of every read of audit data.
-    pub access: tokio::sync::mpsc::Sender<Access>,
+}
+
+impl FromRef<Service> for Probes {
+    fn from_ref(service: &Service) -> Self {
+        service.probes.clone()
+    }
+}
+
+impl Probes {
+    /// Serves nothing but these until `stop` is cancelled.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> std::io::Result<()> {
+        let router = probe_routes().fallback(problem::no_such_route).with_state(self);
+        serve(router, listener, stop).await
+    }
+}
+
+fn probe_routes<S: Clone + Send + Sync + 'static>() -> Router<S>
+where
+    Probes: FromRef<S>,
+{
+    Router::new()
+        .route("/healthz", get(probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(probes::metrics))
 }
 
 impl Service {
@@ -85,9 +123,7 @@ impl Service {
         Router::new()
             .nest("/api/v1", guarded)
             .route("/api/openapi.json", get(open_api::open_api))
-            .route("/healthz", get(probes::healthz))
-            .route("/readyz", get(probes::readyz))
-            .route("/metrics", get(probes::metrics))
+            .merge(probe_routes())
             .fallback(problem::no_such_route)
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .layer(CatchPanicLayer::custom(problem::panicked))
@@ -103,16 +139,21 @@ impl Service {
         listener: TcpListener,
         stop: CancellationToken,
     ) -> std::io::Result<()> {
-        let stopped = stop.clone();
-        let serving = axum::serve(
-            listener,
-            self.router().into_make_service_with_connect_info::<SocketAddr>(),
-        )
+        serve(self.router(), listener, stop).await
+    }
+}
+
+async fn serve(
+    router: Router,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let stopped = stop.clone();
+    let serving = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async move { stopped.cancelled().await });
-        tokio::select! {
-            ended = serving.into_future() => ended,
-            () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
-        }
+    tokio::select! {
+        ended = serving.into_future() => ended,
+        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
     }
 }
 

@@ -7,7 +7,6 @@
 //! - `outbox`: one loop a channel: claim, send, settle, sleep; [`schedule`] says when to try again.
 //! - [`channel`]: what a channel is; one file for each kind.
 //! - [`destination`]: which addresses a channel may reach.
-//! - [`secret`]: secrets by name, never by value.
 //!
 //! A delivery happens at least once and always under the same id: the outbox is written in one
 //! transaction with the alert, by `state`.
@@ -20,7 +19,6 @@ mod outbox;
 mod respond;
 mod route;
 pub mod schedule;
-pub mod secret;
 mod settings;
 mod signature;
 

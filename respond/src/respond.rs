@@ -15,8 +15,8 @@ use crate::destination::SystemResolver;
 use crate::metrics::RespondMetrics;
 use crate::outbox::Outbox;
 use crate::route::{self, Route};
-use crate::secret::SecretError;
 use crate::settings::{RespondSettings, WebhookSettings};
+use secret::SecretError;
 
 /// Tells the time. An argument, so that tests need not wait for a day.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -54,8 +54,23 @@ const LEASE_MARGIN_SECONDS: i64 = 30;
 
 impl Respond {
     /// Checks the settings, takes over what an earlier run left, and starts to deliver. Ends with
-    /// `shutdown`. One process at a time may deliver from a state.
+    /// `shutdown`. For the only process that delivers from a state.
     pub async fn start(
+        settings: &RespondSettings,
+        state: State,
+        metrics: RespondMetrics,
+        clock: Clock,
+        shutdown: CancellationToken,
+    ) -> Result<Self, RespondError> {
+        for webhook in &settings.webhooks {
+            state.release_claims(&webhook.name).await?;
+        }
+        Self::start_beside(settings, state, metrics, clock, shutdown).await
+    }
+
+    /// As [`start`](Self::start), but other processes may deliver from the same state: what one
+    /// that died had claimed is delivered once its lease is over.
+    pub async fn start_beside(
         settings: &RespondSettings,
         state: State,
         metrics: RespondMetrics,
@@ -138,9 +153,8 @@ fn outbox(
     })
 }
 
-/// Gives back the claims of the last run, and enables a channel whose receiver was replaced.
+/// Enables a channel whose receiver was replaced.
 async fn take_over(outbox: &Outbox) -> Result<(), StateError> {
-    outbox.state.release_claims(&outbox.name).await?;
     let disabled = outbox.state.disabled_channels().await?;
     let ours = disabled.iter().find(|disabled| disabled.channel == outbox.name);
     let same = ours.is_some_and(|disabled| disabled.target == outbox.target);

@@ -6,7 +6,7 @@ use event::alert::Severity;
 use serde::{Deserialize, Serialize};
 
 use crate::respond::RespondError;
-use crate::secret::SecretSource;
+use secret::SecretSource;
 
 /// Settings of the stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use simulate::{Attack, Company, Simulation};
 
 use crate::config::{Config, SourceConfig};
 use crate::pipeline::folder::DataFolder;
-use crate::pipeline::{Running, clock};
+use crate::pipeline::{Role, Running, clock};
 use crate::terminal::{self, printable};
 
 const DAY: i64 = 86_400_000_000;
@@ -92,7 +92,7 @@ impl Demo {
         let on_alert = Arc::new(move |alert: &Alert| {
             let _ = sender.send(alert.clone());
         });
-        let running = runtime.block_on(Running::start(&config, &folder, on_alert))?;
+        let running = runtime.block_on(Running::start(&config, &folder, Role::All, on_alert))?;
         let live = Live { simulation, log: log.join("live.csv"), alerts, shown: 0 };
         let exit = if self.once {
             live.once(begun)?

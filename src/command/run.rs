@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use clap::{Args, ValueEnum};
+use bus::BusKind;
+use clap::Args;
 use event::Alert;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::pipeline::Running;
 use crate::pipeline::folder::DataFolder;
+use crate::pipeline::{Role, Running};
 use crate::terminal::{count, printable};
 
 /// How long a stop may take. Service managers kill after 90 s as a rule.
@@ -32,14 +33,6 @@ pub struct Run {
     role: Role,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Role {
-    All,
-    Collect,
-    Detect,
-    Serve,
-}
-
 impl Run {
     /// Runs until SIGINT or SIGTERM, or until a part fails.
     pub fn run(self) -> anyhow::Result<ExitCode> {
@@ -48,20 +41,20 @@ impl Run {
             config.data = data;
         }
         ensure!(
-            self.role == Role::All,
-            "the embedded bus serves one process; use `--role all` (parts on several machines \
-             need a bus that is shared, which this version does not have)"
+            self.role == Role::All || config.bus.kind == BusKind::Kafka,
+            "the embedded bus serves one process; use `--role all`, or set bus.kind = \"kafka\" and \
+             bus.kafka.brokers for parts in several processes"
         );
         ensure!(
-            !config.sources.is_empty(),
+            !self.role.collects() || !config.sources.is_empty(),
             "no sources are configured; add [[sources]] with name and files.paths \
              (`querywatch config defaults` shows how)"
         );
         let folder = DataFolder::open(&config.data)?;
         let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;
         let ended = runtime.block_on(async {
-            let running = Running::start(&config, &folder, Arc::new(log_alert)).await?;
-            announce(&running, &config);
+            let running = Running::start(&config, &folder, self.role, Arc::new(log_alert)).await?;
+            announce(&running, &config, self.role);
             wait(&running).await?;
             stop(running).await
         });
@@ -73,9 +66,17 @@ impl Run {
 
 /// Says where to ask.
 #[expect(clippy::print_stderr, reason = "a service says where it listens")]
-fn announce(running: &Running, config: &Config) {
-    let sources = count(config.sources.len() as u64, "source");
-    eprintln!("querywatch: {sources}; http://{}/api/v1", running.address);
+fn announce(running: &Running, config: &Config, role: Role) {
+    let mut parts = Vec::new();
+    if role.collects() {
+        parts.push(count(config.sources.len() as u64, "source"));
+    }
+    if config.bus.kind == BusKind::Kafka {
+        parts.push(format!("topic {}", printable(&config.bus.kafka.topic)));
+    }
+    let path = if role.serves() { "/api/v1" } else { "/metrics" };
+    parts.push(format!("http://{}{path}", running.address));
+    eprintln!("querywatch: {}", parts.join("; "));
     if let Some(token) = &running.new_token {
         eprintln!("querywatch: the first token is in {}", token.display());
     }

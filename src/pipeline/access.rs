@@ -1,8 +1,6 @@
 //! Reads of audit data as audit events: who asked what, on the same bus as everything else.
 
-use std::sync::Arc;
-
-use bus::Bus;
+use bus::{Bus, Record};
 use event::vocabulary::{Action, Evidence, Outcome, StatementState, TimeBasis};
 use event::{AuditEvent, EventBatchBuilder, EventId};
 use query::api::Access;
@@ -10,6 +8,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::collect::now;
 use super::envelope::Envelope;
+use super::partition::{Portion, divide};
 
 const NAME: &str = "querywatch";
 
@@ -17,7 +16,7 @@ const NAME: &str = "querywatch";
 const ACCESSES_AT_ONCE: usize = 256;
 
 /// Publishes reads until nobody reads any more.
-pub async fn publish(mut accesses: Receiver<Access>, bus: Arc<Bus>) {
+pub async fn publish(mut accesses: Receiver<Access>, bus: Bus) {
     let key = EventId::of(&[NAME.as_bytes(), &now().0.to_le_bytes()]);
     let mut position = 0;
     let mut taken = Vec::new();
@@ -27,21 +26,23 @@ pub async fn publish(mut accesses: Receiver<Access>, bus: Arc<Bus>) {
             builder.push(&audit_event(&access, key, position));
             position += 1;
         }
-        let envelope = Envelope {
-            source: NAME.to_owned(),
-            file: key,
-            end: position,
-            events: Some(builder.finish()),
-            rejects: Vec::new(),
-        };
-        let appended = match envelope.seal() {
-            Ok(record) => bus.append(0, vec![record]).await.map(|_| ()).map_err(Into::into),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = appended {
-            tracing::error!("reads of audit data could not be recorded: {error:#}");
+        for portion in divide(builder.finish(), bus.partitions()) {
+            let partition = portion.partition;
+            let appended = match seal(portion, key, position, bus.partitions()) {
+                Ok(record) => bus.append(partition, vec![record]).await.map_err(Into::into),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = appended {
+                tracing::error!("reads of audit data could not be recorded: {error:#}");
+            }
         }
     }
+}
+
+fn seal(portion: Portion, file: EventId, end: u64, partitions: u32) -> anyhow::Result<Record> {
+    let (source, copies, rejects) = (NAME.to_owned(), false, Vec::new());
+    let events = portion.events;
+    Envelope { source, file, end, partitions, copies, events, rejects }.seal()
 }
 
 fn audit_event(access: &Access, key: EventId, position: u64) -> AuditEvent<'_> {

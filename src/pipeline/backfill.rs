@@ -2,15 +2,16 @@
 //! their positions enter the table in the commit of their rows.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use event::EventId;
 use ingest::source::{FilePositions, FileSource, FileSourceMode, SourceItem};
 use ingest::{Decoded, Stream};
-use lake::Lake;
+use lake::{Lake, Sharing};
 use respond::{Respond, RespondMetrics, system_clock};
 use serde::Serialize;
 use state::State;
@@ -20,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use super::checkpoint::{self, Detection, SourceCheckpoint};
 use super::collect::now;
 use super::folder::DataFolder;
-use super::judge::{Judge, OnAlert};
+use super::judge::{Judge, JudgeMaker, OnAlert, Recorder};
 use super::reading::{ReadingFile, position_name};
-use super::store::{Handover, Store};
+use super::store::{Knowledge, Order, Rows, Store, StoreHandle};
 use crate::config::{Config, SourceConfig};
 
 /// Parts of files that may wait for detection.
@@ -81,12 +82,17 @@ pub fn backfill(
 ) -> anyhow::Result<Summary> {
     let begun = Instant::now();
     let stop = CancellationToken::new();
-    let (lake, writer) = runtime.block_on(Lake::open(&folder.lake(), &config.lake))?;
+    let (lake, writer) =
+        runtime.block_on(Lake::open(&folder.lake(), &config.lake, Sharing::Alone))?;
     let state = runtime.block_on(State::open(&folder.state()))?;
     let known: Option<Detection> = checkpoint::read(&folder.detection())?;
     let respond = recorder(state, runtime, &stop)?;
-    let judge =
-        Judge::new(config, known.as_ref(), respond, runtime.clone(), on_alert, stop.clone())?;
+    let recorder = Recorder { respond, runtime: runtime.clone(), on_alert, abandon: stop.clone() };
+    let judges = JudgeMaker::new(&config.detect, recorder)?;
+    let judge = match &known {
+        Some(known) => judges.restore(&known.detector)?,
+        None => judges.make()?,
+    };
     let reading = ReadingFile::open(folder.reading())?;
     let files = reading.files(&source.name, known.as_ref());
     let known = known.unwrap_or_default();
@@ -99,8 +105,7 @@ pub fn backfill(
         stop.clone(),
     )?;
     let stream = super::open_stream(source, snapshot.as_deref())?;
-    let (store, handovers) =
-        Store::start(writer, folder.detection(), Box::new(|_| {}), stop.clone())?;
+    let (store, orders) = Store::start(writer, stop.clone())?;
     let (parts, received) = sync_channel(PARTS_MAX);
     let progress = opened.progress();
     let reader = Reader {
@@ -124,7 +129,9 @@ pub fn backfill(
     let detecting = Detecting {
         judge,
         stored: lake.positions().into_iter().collect(),
-        handovers,
+        stored_rejects: lake.reject_positions().into_iter().collect(),
+        orders,
+        path: folder.detection(),
         name: source.name.clone(),
         known,
     };
@@ -236,7 +243,7 @@ impl Reader {
         files.extend(before.filter(|file| !self.fed.contains_key(&file.key)).cloned());
         files.sort_by_key(|file| file.key);
         let stream = self.stream.snapshot();
-        self.send(Part::Checkpoint(SourceCheckpoint { bus: 0, files, stream }))
+        self.send(Part::Checkpoint(SourceCheckpoint { log: Vec::new(), files, stream }))
     }
 
     fn send(&self, part: Part) -> anyhow::Result<()> {
@@ -247,7 +254,9 @@ impl Reader {
 struct Detecting {
     judge: Judge,
     stored: BTreeMap<String, i64>,
-    handovers: SyncSender<Handover>,
+    stored_rejects: BTreeMap<String, i64>,
+    orders: StoreHandle,
+    path: PathBuf,
     name: String,
     known: Detection,
 }
@@ -255,30 +264,33 @@ struct Detecting {
 impl Detecting {
     fn run(mut self, parts: &Receiver<Part>) -> anyhow::Result<()> {
         for part in parts {
-            let handover = match part {
-                Part::Decoded(decoded) => self.judge(decoded)?,
+            let order = match part {
+                Part::Decoded(decoded) => Order::Rows(self.judge(decoded)?),
                 Part::Checkpoint(checkpoint) => {
                     self.known.ingested.insert(self.name.clone(), checkpoint);
                     self.known.detector = self.judge.snapshot();
-                    Handover { checkpoint: Some(self.known.clone()), ..Handover::default() }
+                    let (path, detection) = (self.path.clone(), self.known.clone());
+                    Order::Keep(Knowledge { position: self.name.clone(), path, detection })
                 }
             };
-            if self.handovers.send(handover).is_err() {
-                bail!("the lake has stopped; its error says why");
-            }
+            self.orders.give(order)?;
         }
         Ok(())
     }
 
     /// Everything is judged; what the table has already is not stored again.
-    fn judge(&mut self, decoded: Decoded) -> anyhow::Result<Handover> {
+    fn judge(&mut self, decoded: Decoded) -> anyhow::Result<Rows> {
         let Decoded { file, events, mut rejects, end, .. } = decoded;
         let name = position_name(file);
-        let stored = self.stored.get(&name).map_or(0, |end| end.cast_unsigned());
+        let end_in = |positions: &BTreeMap<String, i64>| {
+            positions.get(&name).map_or(0, |end| end.cast_unsigned())
+        };
+        let stored = end_in(&self.stored);
+        let stored_rejects = end_in(&self.stored_rejects).max(stored);
         let judged = if events.is_empty() { events } else { self.judge.judge(events)? };
         let events = Some(super::after(judged, stored)).filter(|events| !events.is_empty());
-        rejects.retain(|reject| reject.position.cast_unsigned() >= stored);
+        rejects.retain(|reject| reject.position.cast_unsigned() >= stored_rejects);
         let positions = vec![(name, end.max(stored).cast_signed())];
-        Ok(Handover { events, rejects, positions, checkpoint: None })
+        Ok(Rows { events, rejects, positions })
     }
 }

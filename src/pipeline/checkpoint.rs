@@ -14,13 +14,16 @@ use ingest::source::FilePosition;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::ends::Ends;
+
 const MAGIC: &[u8; 8] = b"QWCHECK1";
 
 /// How far a source was read, and what its reader then knew.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SourceCheckpoint {
-    /// End of the bus when this was taken: what the source has published since is beyond it.
-    pub bus: u64,
+    /// Ends of the log's partitions when this was taken: what the source has published since is
+    /// beyond them.
+    pub log: Vec<u64>,
     /// Position of each file.
     pub files: Vec<FilePosition>,
     /// Snapshot of the stream at those positions.
@@ -35,7 +38,7 @@ pub struct Reading {
     pub sources: BTreeMap<String, SourceCheckpoint>,
 }
 
-/// `detection.checkpoint`: what detection knows.
+/// `detection.checkpoint`, or one of the files in `detection/`: what detection of a partition knows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Detection {
     /// Next offset of the bus.
@@ -45,6 +48,9 @@ pub struct Detection {
     pub detector: Vec<u8>,
     /// How far `ingest` has read, by name of the source, at that point.
     pub ingested: BTreeMap<String, SourceCheckpoint>,
+    /// How far the files on the partition have come.
+    #[serde(default)]
+    pub ends: Ends,
 }
 
 /// Reads a checkpoint; none if there is none yet.
@@ -97,11 +103,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("reading.checkpoint");
         assert!(read::<Reading>(&path).expect("absent is fine").is_none());
-        let kept = SourceCheckpoint { bus: 7, stream: vec![1, 2, 3], ..Default::default() };
+        let kept = SourceCheckpoint { log: vec![7], stream: vec![1, 2, 3], ..Default::default() };
         let reading = Reading { sources: [("orders".to_owned(), kept)].into() };
         write(&path, &reading).expect("written");
         let back = read::<Reading>(&path).expect("whole").expect("there");
-        assert_eq!(back.sources["orders"].bus, 7);
+        assert_eq!(back.sources["orders"].log, [7]);
         let whole = std::fs::read(&path).expect("bytes");
         for index in 0..whole.len() {
             let mut damaged = whole.clone();

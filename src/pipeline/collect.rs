@@ -1,12 +1,14 @@
-//! A source at work: bytes become batches on the bus, in the order of each file, each once.
+//! A source at work: bytes become batches in the log of this machine, divided by partition, in
+//! the order of each file, each once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bus::{Bus, Record};
-use event::{EventId, Timestamp};
+use bus::{EmbeddedBus, Record};
+use event::{EventBatch, EventId, Reject, Timestamp};
+use futures::future::try_join_all;
 use ingest::source::{FileData, FilePositions, Notice, SourceItem};
 use ingest::{Decoded, Stream};
 use tokio::runtime::Handle;
@@ -15,31 +17,43 @@ use tokio::sync::mpsc::Receiver;
 use super::board::SourceEntry;
 use super::checkpoint::SourceCheckpoint;
 use super::envelope::Envelope;
-use super::reading::{COLLECT, ReadingFile};
+use super::partition::{Portion, divide, partition_of};
+use super::reading::{COLLECT, Published, ReadingFile};
 
 /// How long a quiet source waits for a line that might still change the ones before it, such as
 /// the error of a statement.
 const GRACE: Duration = Duration::from_millis(3);
 
-/// How often progress is kept; what was published since is found on the bus.
+/// How often progress is kept; what was published since is found in the log.
 const KEEP: Duration = Duration::from_secs(1);
 
-/// Reads one source into the bus until its items end.
+/// Reads one source into the log until its items end.
 pub struct Collector {
     pub name: String,
+    pub instance: String,
     pub stream: Stream,
     pub items: Receiver<SourceItem>,
     pub positions: FilePositions,
-    pub bus: Arc<Bus>,
+    pub log: EmbeddedBus,
+    pub partitions: u32,
     pub runtime: Handle,
     pub reading: Arc<ReadingFile>,
-    /// How far each file is published.
-    pub published: HashMap<EventId, u64>,
+    pub published: Published,
     pub entry: Arc<SourceEntry>,
 }
 
-/// Bytes published at a time; the bus takes no more than its queue holds.
+/// Bytes published at a time; the log takes no more than its queue holds.
 const APPEND_BYTES: usize = 8 << 20;
+
+/// What is about to be published.
+#[derive(Default)]
+struct Batch {
+    /// By partition.
+    records: BTreeMap<u32, Vec<Record>>,
+    bytes: usize,
+    /// Files, and how far they will then be published.
+    ends: Vec<(EventId, u64)>,
+}
 
 /// What changes from item to item.
 struct Progress {
@@ -124,71 +138,109 @@ impl Collector {
 
     /// Publishes what is ready; durable when this returns.
     fn publish(&mut self, flush: bool) -> anyhow::Result<()> {
-        let (mut records, mut ends, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut batch = Batch::default();
         while let Some(decoded) = self.stream.take(flush) {
             self.entry.decoded(&decoded);
-            ends.push((decoded.file, decoded.end));
-            if let Some(envelope) = self.envelope(decoded) {
+            batch.ends.push((decoded.file, decoded.end));
+            for (partition, envelope) in self.envelopes(decoded) {
                 let record = envelope.seal()?;
-                bytes += record.payload.len();
-                records.push(record);
+                batch.bytes += record.payload.len();
+                batch.records.entry(partition).or_default().push(record);
             }
-            if bytes >= APPEND_BYTES {
-                self.append(&mut records, &mut ends)?;
-                bytes = 0;
+            if batch.bytes >= APPEND_BYTES {
+                self.append(std::mem::take(&mut batch))?;
             }
         }
-        self.append(&mut records, &mut ends)
+        self.append(batch)
     }
 
-    fn append(
-        &mut self,
-        records: &mut Vec<Record>,
-        ends: &mut Vec<(EventId, u64)>,
-    ) -> anyhow::Result<()> {
-        if !records.is_empty() {
-            self.runtime
-                .block_on(self.bus.append(0, std::mem::take(records)))
-                .context("the bus takes no more records")?;
-        }
-        for (file, end) in ends.drain(..) {
-            let known = self.published.entry(file).or_default();
-            *known = end.max(*known);
+    fn append(&mut self, batch: Batch) -> anyhow::Result<()> {
+        let log = &self.log;
+        let appends = batch.records.into_iter().map(|(part, records)| log.append(part, records));
+        self.runtime.block_on(try_join_all(appends)).context("the log takes no more records")?;
+        for (file, end) in batch.ends {
+            self.published.advance(file, end);
         }
         Ok(())
     }
 
-    /// What of a decoded part is not yet published; none if there is nothing.
-    fn envelope(&self, decoded: Decoded) -> Option<Envelope> {
-        let Decoded { file, events, mut rejects, end, .. } = decoded;
-        let known = self.published.get(&file).copied().unwrap_or(0);
-        let events = Some(super::after(events, known)).filter(|events| !events.is_empty());
-        rejects.retain(|reject| reject.position.cast_unsigned() >= known);
-        if events.is_none() && rejects.is_empty() {
-            return None;
+    /// What of a decoded part is not yet published, by partition.
+    fn envelopes(&self, decoded: Decoded) -> Vec<(u32, Envelope)> {
+        let Decoded { file, events, rejects, end, .. } = decoded;
+        let mut envelopes = Vec::new();
+        for Portion { partition, events, copies } in divide(events, self.partitions) {
+            for (part, copied) in [(events, false), (copies, true)] {
+                let Some(part) = part else { continue };
+                let known = self.published.end(partition, file, copied);
+                let new = super::after(part, known);
+                if !new.is_empty() {
+                    let envelope = self.envelope(file, end, copied, Some(new), Vec::new());
+                    envelopes.push((partition, envelope));
+                }
+            }
         }
-        Some(Envelope { source: self.name.clone(), file, end, events, rejects })
+        self.add_rejects(file, end, rejects, &mut envelopes);
+        envelopes
+    }
+
+    /// Rejects have no identity: they travel with what the server itself does.
+    fn add_rejects(
+        &self,
+        file: EventId,
+        end: u64,
+        mut rejects: Vec<Reject>,
+        envelopes: &mut Vec<(u32, Envelope)>,
+    ) {
+        let partition = partition_of(&self.instance, None, self.partitions);
+        let known = self.published.end(partition, file, false);
+        rejects.retain(|reject| reject.position.cast_unsigned() >= known);
+        if rejects.is_empty() {
+            return;
+        }
+        let own =
+            envelopes.iter_mut().find(|(part, envelope)| *part == partition && !envelope.copies);
+        match own {
+            Some((_, envelope)) => envelope.rejects = rejects,
+            None => envelopes.push((partition, self.envelope(file, end, false, None, rejects))),
+        }
+    }
+
+    fn envelope(
+        &self,
+        file: EventId,
+        end: u64,
+        copies: bool,
+        events: Option<EventBatch>,
+        rejects: Vec<Reject>,
+    ) -> Envelope {
+        let (source, partitions) = (self.name.clone(), self.partitions);
+        Envelope { source, file, end, partitions, copies, events, rejects }
     }
 
     fn keep(&mut self, progress: &mut Progress) -> anyhow::Result<()> {
         if progress.is_kept {
             return Ok(());
         }
-        let bus = self.bus.end(0).0;
+        let log = (0..self.partitions).map(|partition| self.log.end(partition).0).collect();
         let stream = self.stream.snapshot();
         let fed: Vec<(EventId, u64)> = progress.fed.iter().map(|(k, end)| (*k, *end)).collect();
         let mut files = self.positions.positions_at(&fed);
         let before = self.reading.source(&self.name).unwrap_or_default().files;
         files.extend(before.into_iter().filter(|file| !progress.fed.contains_key(&file.key)));
         files.sort_by_key(|file| file.key);
-        let kept = SourceCheckpoint { bus, files, stream };
+        let kept = SourceCheckpoint { log, files, stream };
         match self.reading.keep(&self.name, kept) {
             Ok(wanted) => {
                 progress.is_kept = true;
-                let commit = self.bus.commit(COLLECT, 0, bus::Offset(wanted));
-                self.runtime.block_on(commit).context("the bus cannot keep its marks")
+                self.runtime.block_on(async {
+                    for (partition, offset) in (0..).zip(wanted) {
+                        self.log.commit(COLLECT, partition, bus::Offset(offset)).await?;
+                    }
+                    Ok::<(), bus::BusError>(())
+                })?;
+                Ok(())
             }
-            // The one before still holds; the bus has what was published since.
+            // The one before still holds; the log has what was published since.
             Err(error) => {
                 tracing::error!("{error:#}");
                 Ok(())

@@ -1,5 +1,5 @@
-//! What a record of the bus holds: a part of one file's events and rejects, and how far into the
-//! file it goes, so that a repeated publication is recognised.
+//! What a record of the bus holds: what of a part of one file travels on one partition, and how
+//! far into the file it goes, so that a repeated publication is recognised.
 
 use anyhow::{Context, bail};
 use bus::Record;
@@ -10,15 +10,21 @@ const VERSION: &str = "version";
 const SOURCE: &str = "source";
 const FILE: &str = "file";
 const END: &str = "end";
+const PARTITIONS: &str = "partitions";
+const COPIES: &str = "copies";
 
-/// A part of a file, as it travels on the bus: one record, so that all of it arrives or none.
+/// A part of a file, as it travels on a partition: one record, so that all of it arrives or none.
 pub struct Envelope {
     /// Name of the source.
     pub source: String,
     /// Key of the file.
     pub file: EventId,
-    /// Every byte of the file before this one is published, with this record.
+    /// What of the file before this byte travels on this partition is published with this record.
     pub end: u64,
+    /// Over how many partitions the file is divided.
+    pub partitions: u32,
+    /// Whether the events are copies, to be counted by client: they are stored elsewhere.
+    pub copies: bool,
     /// Events, not yet judged; none if there are only rejects.
     pub events: Option<EventBatch>,
     /// Records that could not be read.
@@ -45,6 +51,8 @@ impl Envelope {
                 header(SOURCE, self.source.as_bytes()),
                 header(FILE, &self.file.0),
                 header(END, &self.end.to_le_bytes()),
+                header(PARTITIONS, &self.partitions.to_le_bytes()),
+                header(COPIES, &[u8::from(self.copies)]),
             ],
             payload: payload.into(),
         })
@@ -52,7 +60,7 @@ impl Envelope {
 
     /// Reads a record, all of it.
     pub fn open(record: &Record) -> anyhow::Result<Self> {
-        let (file, end) = Self::extent(record)?;
+        let Extent { file, end, partitions, copies } = Extent::of(record)?;
         let source = String::from_utf8_lossy(header(record, SOURCE)?).into_owned();
         let (length, rest) = record.payload.split_first_chunk().context("the record is empty")?;
         let length = u32::from_le_bytes(*length) as usize;
@@ -63,17 +71,36 @@ impl Envelope {
             bytes => rmp_serde::from_slice(bytes).context("the rejects are damaged")?,
         };
         let rejects = rejects.into_iter().map(Reject::from).collect();
-        Ok(Self { source, file, end, events, rejects })
+        Ok(Self { source, file, end, partitions, copies, events, rejects })
     }
+}
 
-    /// Only which file it is of and how far it goes.
-    pub fn extent(record: &Record) -> anyhow::Result<(EventId, u64)> {
+/// Which file a record is of and how far it goes: what its headers tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    pub file: EventId,
+    pub end: u64,
+    pub partitions: u32,
+    pub copies: bool,
+}
+
+impl Extent {
+    /// Reads the headers.
+    pub fn of(record: &Record) -> anyhow::Result<Self> {
         let version = u32::from_le_bytes(header(record, VERSION)?.try_into()?);
         if version > schema::VERSION {
-            bail!("schema version {version} is newer than {}; update first", schema::VERSION);
+            bail!(
+                "its schema version {version} is newer than {}, which this program knows; \
+                 update the workers before the collectors",
+                schema::VERSION
+            );
         }
-        let file = EventId(header(record, FILE)?.try_into()?);
-        Ok((file, u64::from_le_bytes(header(record, END)?.try_into()?)))
+        Ok(Self {
+            file: EventId(header(record, FILE)?.try_into()?),
+            end: u64::from_le_bytes(header(record, END)?.try_into()?),
+            partitions: u32::from_le_bytes(header(record, PARTITIONS)?.try_into()?),
+            copies: header(record, COPIES)? == [1],
+        })
     }
 }
 

@@ -4,14 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use detect::{Detector, Observed, RuleSet, Statistics};
+use detect::{DetectSettings, Detector, Observed, RuleSet, Statistics};
 use event::{Alert, EventBatch};
 use respond::Respond;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-
-use super::checkpoint::Detection;
-use crate::config::Config;
 
 /// How long recording alerts pauses before it tries again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -19,43 +16,72 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Told of each new alert.
 pub type OnAlert = Arc<dyn Fn(&Alert) + Send + Sync>;
 
-/// The detector together with where its alerts go.
-pub struct Judge {
-    detector: Detector,
-    respond: Arc<Respond>,
-    runtime: Handle,
-    on_alert: OnAlert,
-    abandon: CancellationToken,
+/// Where the alerts of all judges go.
+#[derive(Clone)]
+pub struct Recorder {
+    pub respond: Arc<Respond>,
+    pub runtime: Handle,
+    pub on_alert: OnAlert,
+    pub abandon: CancellationToken,
 }
 
-impl Judge {
-    /// A judge that knows what the checkpoint knows.
-    pub fn new(
-        config: &Config,
-        known: Option<&Detection>,
-        respond: Arc<Respond>,
-        runtime: Handle,
-        on_alert: OnAlert,
-        abandon: CancellationToken,
-    ) -> anyhow::Result<Self> {
-        let rules = RuleSet::from_settings(&config.detect.rules).context("the rules are wrong")?;
-        let detector = match known {
-            Some(known) => Detector::restore(&config.detect, rules, &known.detector)
-                .context("what detection had learnt cannot be read; remove detection.checkpoint")?,
-            None => Detector::new(&config.detect, rules)?,
-        };
-        Ok(Self { detector, respond, runtime, on_alert, abandon })
+/// Makes judges by the same rules.
+pub struct JudgeMaker {
+    settings: DetectSettings,
+    rules: RuleSet,
+    recorder: Recorder,
+}
+
+/// A detector together with where its alerts go.
+pub struct Judge {
+    detector: Detector,
+    recorder: Recorder,
+}
+
+impl JudgeMaker {
+    /// Reads the rules.
+    pub fn new(settings: &DetectSettings, recorder: Recorder) -> anyhow::Result<Self> {
+        let rules = RuleSet::from_settings(&settings.rules).context("the rules are wrong")?;
+        Ok(Self { settings: settings.clone(), rules, recorder })
     }
 
-    /// Judges a batch. Its alerts are durable when this returns; recording them again, after a
-    /// crash, changes nothing.
-    pub fn judge(&mut self, events: EventBatch) -> anyhow::Result<EventBatch> {
-        let Observed { batch, alerts } = self.detector.observe(events);
+    /// A judge that knows nothing yet.
+    pub fn make(&self) -> anyhow::Result<Judge> {
+        let detector = Detector::new(&self.settings, self.rules.clone())?;
+        Ok(Judge { detector, recorder: self.recorder.clone() })
+    }
+
+    /// A judge that knows what a snapshot knows.
+    pub fn restore(&self, snapshot: &[u8]) -> anyhow::Result<Judge> {
+        let restored = Detector::restore(&self.settings, self.rules.clone(), snapshot);
+        let detector = restored.context(
+            "what detection had learnt cannot be read; remove detection.checkpoint and the \
+             folder detection",
+        )?;
+        Ok(Judge { detector, recorder: self.recorder.clone() })
+    }
+
+    /// A judge that knows of what a snapshot knows only these identities of an instance.
+    pub fn restore_share(
+        &self,
+        snapshot: &[u8],
+        is_ours: impl Fn(&str, &str) -> bool,
+    ) -> anyhow::Result<Judge> {
+        let mut judge = self.restore(snapshot)?;
+        judge.detector.retain(is_ours);
+        Ok(judge)
+    }
+}
+
+impl Recorder {
+    /// Alerts are durable when this returns; recording them again, after a crash, changes
+    /// nothing.
+    fn record(&self, alerts: &[Alert]) -> anyhow::Result<()> {
         if alerts.is_empty() {
-            return Ok(batch);
+            return Ok(());
         }
         let new = loop {
-            match self.runtime.block_on(self.respond.record(&alerts)) {
+            match self.runtime.block_on(self.respond.record(alerts)) {
                 Ok(new) => break new,
                 Err(error) if self.abandon.is_cancelled() => {
                     return Err(error).context("alerts could not be recorded; they come again");
@@ -67,7 +93,29 @@ impl Judge {
         for alert in alerts.iter().filter(|alert| new.contains(&alert.id)) {
             (self.on_alert)(alert);
         }
+        Ok(())
+    }
+}
+
+impl Judge {
+    /// Judges a batch of the whole stream; its alerts are durable when this returns.
+    pub fn judge(&mut self, events: EventBatch) -> anyhow::Result<EventBatch> {
+        let Observed { batch, alerts } = self.detector.observe(events);
+        self.recorder.record(&alerts)?;
         Ok(batch)
+    }
+
+    /// Likewise of a stream that is divided by identity.
+    pub fn judge_share(&mut self, events: EventBatch) -> anyhow::Result<EventBatch> {
+        let Observed { batch, alerts } = self.detector.observe_share(events);
+        self.recorder.record(&alerts)?;
+        Ok(batch)
+    }
+
+    /// Counts copies by client.
+    pub fn count_by_client(&mut self, copies: &EventBatch) -> anyhow::Result<()> {
+        let alerts = self.detector.count_by_client(copies);
+        self.recorder.record(&alerts)
     }
 
     /// What detection knows now.

@@ -1,8 +1,9 @@
 //! What `/metrics` shows of the pipeline, read from its parts when it is asked.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
-use bus::Bus;
+use bus::status::PartitionStatus;
+use bus::{Bus, EmbeddedBus};
 use detect::Statistics;
 use lake::Lake;
 use prometheus_client::collector::Collector;
@@ -12,13 +13,19 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::board::SourceBoard;
+use super::forward::FORWARD;
+use super::lag::LagBoard;
+use super::worker::DetectionBoard;
 
 /// The parts that are asked.
 pub struct PipelineMetrics {
     pub sources: SourceBoard,
-    pub bus: Arc<Bus>,
-    pub lake: Lake,
-    pub statistics: Arc<Mutex<Statistics>>,
+    pub bus: Bus,
+    /// Of the collectors.
+    pub log: Option<EmbeddedBus>,
+    pub lake: Option<Lake>,
+    pub detection: Option<DetectionBoard>,
+    pub lags: LagBoard,
 }
 
 impl std::fmt::Debug for PipelineMetrics {
@@ -33,7 +40,9 @@ type Measure = fn(&query::api::SourceStatus) -> u64;
 impl Collector for PipelineMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.encode_sources(&mut encoder)?;
-        self.encode_bus(&mut encoder)?;
+        self.encode_log(&mut encoder)?;
+        self.encode_kafka(&mut encoder)?;
+        self.encode_lags(&mut encoder)?;
         self.encode_detection(&mut encoder)?;
         self.encode_lake(&mut encoder)
     }
@@ -55,20 +64,68 @@ impl PipelineMetrics {
         Ok(())
     }
 
-    fn encode_bus(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        for status in self.bus.status().partitions {
-            gauge(encoder, "bus_end", "Offset after the last record", status.end.0)?;
-            gauge(encoder, "bus_bytes", "Bytes kept on the bus", status.bytes)?;
-            gauge(encoder, "bus_waiting", "Appends that wait for room", status.waiting_appends)?;
-            let fsync = status.last_fsync_micros;
-            gauge(encoder, "bus_fsync_microseconds", "Duration of the last fsync", fsync)?;
-            gauge(encoder, "bus_gap_records", "Records lost to damage", status.gap_records)?;
+    /// The log of this machine; its marks tell how much waits for Kafka, if it goes there.
+    fn encode_log(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let partitions = log.status().partitions;
+        let measures: [(&str, &str, fn(&PartitionStatus) -> u64); 5] = [
+            ("bus_end", "Offset after the last record of the log", |status| status.end.0),
+            ("bus_bytes", "Bytes kept in the log", |status| status.bytes),
+            ("bus_waiting", "Appends that wait for room", |status| status.waiting_appends),
+            ("bus_fsync_microseconds", "Duration of the last fsync", |status| {
+                status.last_fsync_micros
+            }),
+            ("bus_gap_records", "Records lost to damage", |status| status.gap_records),
+        ];
+        for (name, help, value) in measures {
+            let figures = partitions.iter().map(|it| (it.partition.to_string(), value(it)));
+            gauges(encoder, name, help, "partition", figures)?;
         }
-        Ok(())
+        if !matches!(self.bus, Bus::Kafka(_)) {
+            return Ok(());
+        }
+        let waiting = partitions.iter().map(|status| {
+            let forwarded = log.committed(FORWARD, status.partition).unwrap_or(status.start);
+            (status.partition.to_string(), status.end.0.saturating_sub(forwarded.0))
+        });
+        let help = "Records of the log that Kafka does not have yet";
+        gauges(encoder, "forward_waiting_records", help, "partition", waiting)
+    }
+
+    fn encode_kafka(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(kafka) = self.bus.status().kafka else { return Ok(()) };
+        gauge(encoder, "kafka_brokers_up", "Connections to brokers", kafka.brokers_up)?;
+        let help = "Records that wait for the word of the brokers";
+        gauge(encoder, "kafka_producer_queue_records", help, kafka.producer_queue_records)?;
+        let help = "Bytes of those records";
+        gauge(encoder, "kafka_producer_queue_bytes", help, kafka.producer_queue_bytes)?;
+        let rebalances = ConstCounter::new(kafka.rebalances);
+        let help = "Times that partitions were given to this process or taken from it";
+        counter(encoder, "kafka_rebalances", help, &rebalances)?;
+        let trouble = u64::from(kafka.trouble.is_some());
+        gauge(encoder, "kafka_trouble", "1 while Kafka does not answer", trouble)?;
+        let lag = kafka
+            .lag
+            .iter()
+            .map(|lag| (lag.partition.to_string(), lag.end.0.saturating_sub(lag.next.0)));
+        let help = "Records on the bus that this process has not read, of its partitions";
+        gauges(encoder, "kafka_consumer_lag_records", help, "partition", lag)
+    }
+
+    /// How far the table is behind; a process with an API knows it of all partitions.
+    fn encode_lags(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let lags = self.lags.lags();
+        let help = "Records on the bus that are not in the table yet";
+        let lag = lags.into_iter().map(|lag| (lag.partition, lag.lag));
+        gauges(encoder, "bus_lag_records", help, "partition", lag)
     }
 
     fn encode_detection(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let statistics = self.statistics.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(board) = &self.detection else { return Ok(()) };
+        let mut statistics = Statistics::default();
+        for shard in board.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            statistics.add(shard);
+        }
         let events = ConstCounter::new(statistics.events);
         counter(encoder, "detect_events", "Events judged", &events)?;
         family(encoder, "detect_alerts", "Alerts by rule", "rule", statistics.alerts.into_iter())?;
@@ -79,11 +136,28 @@ impl PipelineMetrics {
     }
 
     fn encode_lake(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let status = self.lake.status();
+        let Some(lake) = &self.lake else { return Ok(()) };
+        let status = lake.status();
         gauge(encoder, "lake_rows", "Rows stored and waiting", status.rows)?;
         gauge(encoder, "lake_waiting_rows", "Rows that wait for a commit", status.waiting_rows)?;
         gauge(encoder, "lake_files", "Files of the tables", status.files as u64)?;
         gauge(encoder, "lake_bytes", "Bytes of those files", status.bytes)?;
+        let counts = [
+            ("lake_commits", "Commits of this process", status.commits),
+            (
+                "lake_commit_conflicts",
+                "Commits that came after another process's and were redone",
+                status.commit_conflicts,
+            ),
+            (
+                "lake_superseded",
+                "Times that another process had taken a partition over",
+                status.superseded,
+            ),
+        ];
+        for (name, help, count) in counts {
+            counter(encoder, name, help, &ConstCounter::new(count))?;
+        }
         let trouble = u64::from(status.trouble.is_some());
         gauge(encoder, "lake_trouble", "1 while the lake cannot commit", trouble)
     }
@@ -101,6 +175,23 @@ fn family(
     let mut metric = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
     for (value, count) in counts {
         ConstCounter::new(count).encode(metric.encode_family(&[(label, value)])?)?;
+    }
+    Ok(())
+}
+
+/// Gauges that differ in the value of one label.
+fn gauges(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &'static str,
+    values: impl Iterator<Item = (String, u64)>,
+) -> Result<(), std::fmt::Error> {
+    let name = format!("querywatch_{name}");
+    let mut metric = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+    for (label_value, value) in values {
+        let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge.encode(metric.encode_family(&[(label, label_value)])?)?;
     }
     Ok(())
 }

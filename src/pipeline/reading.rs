@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use bus::{Bus, Delivery, Offset};
+use bus::{Delivery, EmbeddedBus, Offset};
 use event::EventId;
 use ingest::source::FilePosition;
 
 use super::checkpoint::{self, Detection, Reading, SourceCheckpoint};
-use super::envelope::Envelope;
+use super::envelope::Extent;
 
-/// The name under which collectors tell the bus what they may still want to see again.
+/// The name under which collectors tell the log what they may still want to see again.
 pub const COLLECT: &str = "collect";
 
-/// Bytes of the bus looked through at a time.
+/// Bytes of the log looked through at a time.
 const SCAN_BYTES: u64 = 16 << 20;
 
 /// The shared file.
@@ -35,17 +35,18 @@ impl ReadingFile {
         self.lock().sources.get(name).cloned()
     }
 
-    /// Where on the bus to look for what was published since.
-    pub fn scan_from(&self) -> u64 {
-        self.lock().sources.values().map(|source| source.bus).min().unwrap_or(0)
+    /// Where in each partition of the log to look for what was published since.
+    pub fn scan_from(&self) -> Vec<u64> {
+        oldest(&self.lock())
     }
 
-    /// Keeps how far a source is read, and returns from where the bus may be wanted again.
-    pub fn keep(&self, name: &str, source: SourceCheckpoint) -> anyhow::Result<u64> {
+    /// Keeps how far a source is read, and returns from where each partition of the log may be
+    /// wanted again.
+    pub fn keep(&self, name: &str, source: SourceCheckpoint) -> anyhow::Result<Vec<u64>> {
         let mut reading = self.lock();
         reading.sources.insert(name.to_owned(), source);
         checkpoint::write(&self.path, &*reading)?;
-        Ok(reading.sources.values().map(|source| source.bus).min().unwrap_or(0))
+        Ok(oldest(&reading))
     }
 
     /// Every file that was ever read, by `run` or by `ingest`: the furthest position of each.
@@ -68,28 +69,75 @@ impl ReadingFile {
     }
 }
 
+/// By partition, the oldest end that a source has kept; nothing for partitions that are new.
+fn oldest(reading: &Reading) -> Vec<u64> {
+    let partitions = reading.sources.values().map(|source| source.log.len()).min().unwrap_or(0);
+    let of = |partition: usize| reading.sources.values().map(move |source| source.log[partition]);
+    (0..partitions).map(|partition| of(partition).min().unwrap_or(0)).collect()
+}
+
 /// How far each file is already published or stored: rows before that are not published again.
-pub async fn published(
-    bus: &Bus,
-    from: u64,
-    stored: impl Iterator<Item = (String, i64)>,
-) -> anyhow::Result<HashMap<EventId, u64>> {
-    let mut ends: HashMap<EventId, u64> = stored
-        .filter_map(|(name, end)| Some((file_of(&name)?, u64::try_from(end).ok()?)))
-        .collect();
-    let mut next = Offset(from.max(bus.start(0).0));
-    while next < bus.end(0) {
-        for delivery in bus.read(0, next, SCAN_BYTES).await? {
-            next = delivery.next();
-            let Delivery::Record { record, .. } = delivery else { continue };
-            // What cannot be read is not ours; detection says so when it gets there.
-            if let Ok((file, end)) = Envelope::extent(&record) {
-                let known = ends.entry(file).or_default();
-                *known = end.max(*known);
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// On all partitions.
+    everywhere: HashMap<EventId, u64>,
+    /// On one partition, events or copies: after a crash between two partitions.
+    portions: HashMap<(u32, EventId, bool), u64>,
+}
+
+impl Published {
+    /// From the positions of the table, and from what the log holds.
+    pub async fn find(
+        log: &EmbeddedBus,
+        partitions: u32,
+        from: &[u64],
+        stored: impl Iterator<Item = (String, i64)>,
+    ) -> anyhow::Result<Self> {
+        let mut published = Self::default();
+        for (name, end) in stored {
+            if let (Some(file), Ok(end)) = (file_of(&name), u64::try_from(end)) {
+                published.advance(file, end);
             }
         }
+        for partition in 0..partitions {
+            let kept = from.get(partition as usize).copied().unwrap_or(0);
+            let mut next = Offset(kept.max(log.start(partition).0));
+            while next < log.end(partition) {
+                for delivery in log.read(partition, next, SCAN_BYTES).await? {
+                    next = delivery.next();
+                    let Delivery::Record { record, .. } = delivery else { continue };
+                    // What cannot be read is not ours; detection says so when it gets there.
+                    if let Ok(extent) = Extent::of(&record) {
+                        published.found(partition, &extent);
+                    }
+                }
+            }
+        }
+        Ok(published)
     }
-    Ok(ends)
+
+    /// All of the file before `end` is published.
+    pub fn advance(&mut self, file: EventId, end: u64) {
+        let known = self.everywhere.entry(file).or_default();
+        *known = end.max(*known);
+    }
+
+    /// Before which position of the file nothing is to be published on the partition.
+    pub fn end(&self, partition: u32, file: EventId, copies: bool) -> u64 {
+        let everywhere = self.everywhere.get(&file).copied().unwrap_or(0);
+        let here = self.portions.get(&(partition, file, copies)).copied().unwrap_or(0);
+        everywhere.max(here)
+    }
+
+    fn found(&mut self, partition: u32, extent: &Extent) {
+        // A file that was not divided was whole on its only partition.
+        if extent.partitions == 1 {
+            return self.advance(extent.file, extent.end);
+        }
+        let key = (partition, extent.file, extent.copies);
+        let known = self.portions.entry(key).or_default();
+        *known = extent.end.max(*known);
+    }
 }
 
 /// Name of the position of a file in the table.

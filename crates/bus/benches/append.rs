@@ -1,6 +1,6 @@
 //! What an append costs: alone (one write and one sync) and with many appenders sharing syncs.
 
-use bus::{Bus, BusSettings, Offset, Record};
+use bus::{BusSettings, EmbeddedBus, Offset, Record};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use tempfile::TempDir;
@@ -12,10 +12,10 @@ fn main() {
 }
 
 /// A bus in the build folder: a real disk where the system's folder for temporary files is memory.
-fn open(runtime: &Runtime) -> (Bus, TempDir) {
+fn open(runtime: &Runtime) -> (EmbeddedBus, TempDir) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let settings = BusSettings { log_bytes_max: 64 << 30, ..BusSettings::default() };
-    (runtime.block_on(Bus::open(&settings, folder.path())).unwrap(), folder)
+    (runtime.block_on(EmbeddedBus::open(&settings, folder.path())).unwrap(), folder)
 }
 
 fn record(bytes: usize) -> Record {

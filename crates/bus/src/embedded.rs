@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::{Semaphore, oneshot};
@@ -70,7 +71,15 @@ impl EmbeddedBus {
         &self.0.report
     }
 
-    /// See [`crate::Bus::append`].
+    /// How many partitions there are.
+    pub fn partitions(&self) -> u32 {
+        self.0.settings.partitions
+    }
+
+    /// Appends records, next to each other and in order, and returns their offsets once they are
+    /// durable. Waits while the log or the disk is full. After an error, or if the future is
+    /// dropped, they may be on the bus or not: append again, readers know repeated records by
+    /// what is in them.
     pub async fn append(
         &self,
         partition: u32,
@@ -91,7 +100,8 @@ impl EmbeddedBus {
         outcome.await.map_err(|_gone| BusError::Closed)?
     }
 
-    /// See [`crate::Bus::read`].
+    /// Reads from an offset: at least one delivery, about `bytes_max` bytes at most, in order and
+    /// without a hole that is not told. Waits until there is something. Safe to cancel.
     pub async fn read(
         &self,
         partition: u32,
@@ -110,19 +120,53 @@ impl EmbeddedBus {
         blocking(read).await?.map_err(|(path, source)| BusError::Storage { path, source })
     }
 
-    /// See [`crate::Bus::start`].
+    /// Waits until one of these positions has something to read, and returns its place.
+    pub(crate) async fn readable(&self, positions: &[(u32, Offset)]) -> Result<usize, BusError> {
+        let waiting = positions.iter().map(|(partition, from)| {
+            let lane = self.0.lane(*partition).map(|(shared, _)| shared.clone());
+            let from = *from;
+            Box::pin(async move { lane?.wait_beyond(from.0).await })
+        });
+        let mut waiting: Vec<_> = waiting.collect();
+        std::future::poll_fn(|context| {
+            for (place, future) in waiting.iter_mut().enumerate() {
+                if let Poll::Ready(ready) = future.as_mut().poll(context) {
+                    return Poll::Ready(ready.map(|()| place));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits until the bus is shut down.
+    pub(crate) async fn closed(&self) {
+        if let Some(shared) = self.0.partitions.first() {
+            // Nothing stands there, so only closing ends it.
+            let _closed = shared.wait_beyond(u64::MAX).await;
+        }
+    }
+
+    /// Refuses a partition that does not exist.
+    pub(crate) fn known(&self, partition: u32) -> Result<(), BusError> {
+        self.0.lane(partition).map(drop)
+    }
+
+    /// The oldest offset that is kept; 0 for an unknown partition.
     pub fn start(&self, partition: u32) -> Offset {
         let shared = self.0.partitions.get(partition as usize);
         Offset(shared.map_or(0, |shared| shared.start()))
     }
 
-    /// See [`crate::Bus::end`].
+    /// The first offset that is not there yet; 0 for an unknown partition.
     pub fn end(&self, partition: u32) -> Offset {
         let shared = self.0.partitions.get(partition as usize);
         Offset(shared.map_or(0, |shared| shared.end()))
     }
 
-    /// See [`crate::Bus::register`].
+    /// Makes a consumer known, durably: nothing is deleted that it has not committed. A new one
+    /// begins at the oldest record; one that is known keeps its marks. While no consumer is
+    /// registered nothing is deleted.
     pub async fn register(&self, consumer: &str) -> Result<(), BusError> {
         self.0.check_open()?;
         let (inner, name) = (self.0.clone(), consumer.to_owned());
@@ -130,7 +174,7 @@ impl EmbeddedBus {
         saved.map_err(BusError::storage(&self.0.directory))
     }
 
-    /// See [`crate::Bus::forget`].
+    /// Removes a consumer: it holds nothing back any more.
     pub async fn forget(&self, consumer: &str) -> Result<(), BusError> {
         self.0.check_open()?;
         let (inner, name) = (self.0.clone(), consumer.to_owned());
@@ -139,7 +183,7 @@ impl EmbeddedBus {
         saved.map_err(BusError::storage(&self.0.directory))
     }
 
-    /// See [`crate::Bus::commit`].
+    /// Says that a registered consumer needs nothing below `offset` any more. Marks only rise.
     pub async fn commit(
         &self,
         consumer: &str,
@@ -162,12 +206,19 @@ impl EmbeddedBus {
         saved.map_err(BusError::storage(&self.0.directory))
     }
 
-    /// See [`crate::Bus::status`].
-    pub fn status(&self) -> BusStatus {
-        BusStatus { partitions: self.0.partitions.iter().map(|shared| shared.status()).collect() }
+    /// Below which offset a consumer needs nothing any more; none if it is not registered.
+    pub fn committed(&self, consumer: &str, partition: u32) -> Option<Offset> {
+        self.0.marks.committed(consumer, partition).map(Offset)
     }
 
-    /// See [`crate::Bus::shutdown`].
+    /// Figures for metrics.
+    pub fn status(&self) -> BusStatus {
+        let partitions = self.0.partitions.iter().map(|shared| shared.status()).collect();
+        BusStatus { partitions, kafka: None }
+    }
+
+    /// Writes what was appended before, then ends: waiting appends and reads return
+    /// [`BusError::Closed`], and the folder is free. All clones end with it.
     pub async fn shutdown(&self) -> Result<(), BusError> {
         self.0.lanes.iter().for_each(|lane| lane.room.close());
         self.0.tell_writers(|| Job::Stop);
@@ -316,7 +367,7 @@ impl Drop for Waiting<'_> {
 }
 
 /// Runs file work off the async threads.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, BusError> {
     tokio::task::spawn_blocking(work).await.map_err(|_stopped| BusError::Closed)

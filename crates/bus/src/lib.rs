@@ -2,9 +2,11 @@
 //!
 //! # Layout
 //!
-//! - [`Bus`]: the contract. [`EmbeddedBus`]: the bus inside this process.
+//! - [`Bus`]: the contract. [`EmbeddedBus`]: the bus inside this process. [`KafkaBus`]: a topic.
+//! - [`Member`]: one of those who read, by [`Turn`]s.
 //! - [`Record`], [`Offset`], [`Delivery`]: what travels.
-//! - `writer` takes appends to the `log`, which writes `segment`s of `frame`s; `read` reads them;
+//! - [`kafka`]: what librdkafka is told and why, and the settings of a bus on Kafka.
+//! - In the embedded bus, `writer` takes appends to the `log`, which writes `segment`s of `frame`s; `read` reads them;
 //!   `recover` opens them after a crash; `marks` keeps how far consumers are.
 //! - [`disk`]: the file operations beneath. [`status`]: what the bus says about itself.
 //!
@@ -13,14 +15,19 @@
 //! - An append returns once its records are durable; a record is readable once it is durable.
 //! - A full log or disk makes appenders wait. Nothing is dropped.
 //! - What cannot be read any more is delivered as a gap with its exact offsets.
-//! - Segments are deleted only after every registered consumer has committed beyond them.
+//! - The embedded bus deletes only what every registered consumer has committed; Kafka deletes
+//!   by age.
 
 mod bus;
 pub mod disk;
 mod embedded;
+mod embedded_member;
+mod error;
 mod frame;
+pub mod kafka;
 mod log;
 mod marks;
+pub mod member;
 mod partition;
 mod read;
 mod record;
@@ -30,7 +37,10 @@ mod settings;
 pub mod status;
 mod writer;
 
-pub use bus::{Bus, BusError};
+pub use bus::Bus;
 pub use embedded::EmbeddedBus;
+pub use error::BusError;
+pub use kafka::KafkaBus;
+pub use member::{Member, Turn};
 pub use record::{Delivery, GapReason, Offset, Record};
-pub use settings::BusSettings;
+pub use settings::{BusKind, BusSettings};

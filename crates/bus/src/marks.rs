@@ -51,6 +51,13 @@ impl Marks {
         lock(&self.content).ends.get(partition as usize).copied().unwrap_or_default()
     }
 
+    /// A consumer's mark on a partition; `None` if it is not registered.
+    pub(crate) fn committed(&self, name: &str, partition: u32) -> Option<u64> {
+        let content = lock(&self.content);
+        let marks = content.consumers.get(name)?;
+        Some(marks.get(partition as usize).copied().unwrap_or_default())
+    }
+
     /// The lowest mark on a partition; `None` while no consumer is registered.
     pub(crate) fn lowest(&self, partition: u32) -> Option<u64> {
         let content = lock(&self.content);

@@ -3,11 +3,26 @@
 use serde::{Deserialize, Serialize};
 
 use crate::BusError;
+use crate::kafka::KafkaSettings;
 
-/// Settings of the bus. Limits are per partition.
+/// Where the bus is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BusKind {
+    /// In the data folder of this machine.
+    #[default]
+    Embedded,
+    /// In a topic of Kafka.
+    Kafka,
+}
+
+/// Settings of the bus. Limits are per partition. Kafka knows its own limits of size and age:
+/// of those here it heeds `partitions`, `record_bytes_max` and `queue_bytes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BusSettings {
+    /// Where the bus is.
+    pub kind: BusKind,
     /// Logs that are written and read independently. One is enough for one machine: a single
     /// disk is what they would share, and one log keeps one order. Raise it for several disks
     /// of workers; it cannot be lowered while the removed partitions hold records.
@@ -27,11 +42,14 @@ pub struct BusSettings {
     pub retention_bytes: u64,
     /// Segments that every consumer has read go once they are older than this.
     pub retention_hours: u32,
+    /// The topic, and the way to its brokers.
+    pub kafka: KafkaSettings,
 }
 
 impl Default for BusSettings {
     fn default() -> BusSettings {
         BusSettings {
+            kind: BusKind::default(),
             partitions: 1,
             segment_bytes: 64 << 20,
             record_bytes_max: 24 << 20,
@@ -40,13 +58,14 @@ impl Default for BusSettings {
             reserve_bytes: 256 << 20,
             retention_bytes: 4 << 30,
             retention_hours: 24,
+            kafka: KafkaSettings::default(),
         }
     }
 }
 
 impl BusSettings {
     /// Refuses settings under which the bus could not make progress.
-    pub(crate) fn check(&self) -> Result<(), BusError> {
+    pub fn check(&self) -> Result<(), BusError> {
         let wrong = if self.partitions == 0 || self.partitions > 1024 {
             "partitions must be between 1 and 1024"
         } else if self.segment_bytes == 0 || self.record_bytes_max == 0 {
@@ -57,6 +76,8 @@ impl BusSettings {
             "log_bytes_max must be at least twice segment_bytes, or no segment can be deleted"
         } else if self.retention_bytes > self.log_bytes_max {
             "retention_bytes must not exceed log_bytes_max, or read records hold appenders up"
+        } else if self.kind == BusKind::Kafka {
+            return self.kafka.check(self.record_bytes_max);
         } else {
             return Ok(());
         };

@@ -8,8 +8,40 @@ use crate::Offset;
 /// Figures of all partitions. Counters start at zero when the bus is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BusStatus {
-    /// One entry a partition, in order.
+    /// One entry a partition, in order; empty with Kafka.
     pub partitions: Vec<PartitionStatus>,
+    /// Figures of a bus on Kafka.
+    pub kafka: Option<KafkaStatus>,
+}
+
+/// What this process knows of a bus on Kafka; as of the last second.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KafkaStatus {
+    /// Connections to brokers that are up, of the client that has most.
+    pub brokers_up: u64,
+    /// Records that wait for the brokers' word.
+    pub producer_queue_records: u64,
+    /// Their bytes.
+    pub producer_queue_bytes: u64,
+    /// Times that partitions were given to members of this process or taken from them.
+    pub rebalances: u64,
+    /// Partitions that members of this process read, in order.
+    pub assigned: Vec<u32>,
+    /// How far those partitions are read and where they end.
+    pub lag: Vec<Lag>,
+    /// What does not work, why, and for how long; `None` when all is well.
+    pub trouble: Option<String>,
+}
+
+/// How far a partition is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    /// Its number.
+    pub partition: u32,
+    /// First offset that was not delivered yet.
+    pub next: Offset,
+    /// First offset that is not there yet, as last heard of.
+    pub end: Offset,
 }
 
 /// Figures of one partition.

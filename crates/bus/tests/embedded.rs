@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bus::{BusError, BusSettings, Delivery, EmbeddedBus, GapReason, Offset, Record};
+use bus::{BusError, BusSettings, Delivery, EmbeddedBus, GapReason, Offset, Record, Turn};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -299,6 +299,111 @@ async fn damaged_marks_and_removed_partitions_are_refused() {
     flip(&place.0.path().join("marks"), 15);
     let refused = EmbeddedBus::open(&two, place.0.path()).await;
     assert!(matches!(refused, Err(BusError::Marks(_))));
+}
+
+#[tokio::test]
+async fn read_waits_for_an_append_keeps_to_its_bytes_and_delivers_at_least_one() {
+    let place = Place::new();
+    let bus = place.open(&settings()).await;
+    let waiting = timeout(Duration::from_millis(20), bus.read(0, Offset(0), 1000)).await;
+    assert!(waiting.is_err(), "there is nothing to read yet");
+    let (read, ()) = tokio::join!(bus.read(0, Offset(0), 1000), append(&bus, 1));
+    assert_eq!(read.unwrap().len(), 1);
+    append(&bus, 7).await;
+    assert_eq!(bus.read(0, Offset(3), 0).await.unwrap().len(), 1);
+    assert_eq!(bus.read(0, Offset(3), 3 * RECORD_BYTES).await.unwrap().len(), 3);
+    assert_eq!(bus.read(0, Offset(3), u64::MAX).await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn positions_beyond_the_end_are_refused() {
+    let place = Place::new();
+    let bus = place.open(&settings()).await;
+    append(&bus, 2).await;
+    bus.register("detect").await.unwrap();
+    let read = bus.read(0, Offset(3), 100).await;
+    assert!(matches!(read, Err(BusError::BeyondEnd { end: Offset(2), .. })));
+    let committed = bus.commit("detect", 0, Offset(3)).await;
+    assert!(matches!(committed, Err(BusError::BeyondEnd { .. })));
+    bus.commit("detect", 0, Offset(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_registered_consumers_commit() {
+    let place = Place::new();
+    let bus = place.open(&settings()).await;
+    append(&bus, 2).await;
+    let refused = bus.commit("detect", 0, Offset(1)).await;
+    assert!(matches!(refused, Err(BusError::UnknownConsumer(name)) if name == "detect"));
+    bus.register("detect").await.unwrap();
+    bus.commit("detect", 0, Offset(1)).await.unwrap();
+    bus.forget("detect").await.unwrap();
+    let refused = bus.commit("detect", 0, Offset(1)).await;
+    assert!(matches!(refused, Err(BusError::UnknownConsumer(_))));
+}
+
+#[tokio::test]
+async fn partitions_keep_their_own_ends_after_reopening_too() {
+    let place = Place::new();
+    let two = BusSettings { partitions: 2, ..settings() };
+    let bus = place.open(&two).await;
+    append(&bus, 3).await;
+    let empty = bus.append(0, vec![]).await.unwrap();
+    assert_eq!(empty, Offset(3)..Offset(3));
+    bus.append(1, vec![Record::default()]).await.unwrap();
+    bus.shutdown().await.unwrap();
+    let bus = place.open(&two).await;
+    assert_eq!((bus.start(0), bus.end(0), bus.end(1)), (Offset(0), Offset(3), Offset(1)));
+}
+
+#[tokio::test]
+async fn shutdown_ends_waiting_readers_and_refuses_appends() {
+    let place = Place::new();
+    let bus = place.open(&settings()).await;
+    let reader = tokio::spawn({
+        let bus = bus.clone();
+        async move { bus.read(0, Offset(0), 100).await }
+    });
+    tokio::task::yield_now().await;
+    bus.shutdown().await.unwrap();
+    let read = timeout(Duration::from_secs(5), reader).await.unwrap().unwrap();
+    assert!(matches!(read, Err(BusError::Closed)));
+    let refused = bus.append(0, vec![Record::default()]).await;
+    assert!(matches!(refused, Err(BusError::Closed)));
+}
+
+/// A member holds back what it has not committed, and takes partitions in turn.
+#[tokio::test]
+async fn a_member_holds_records_back_and_reads_partitions_in_turn() {
+    let place = Place::new();
+    let two = BusSettings { partitions: 2, ..settings() };
+    let bus = place.open(&two).await;
+    let member = bus::Bus::Embedded(bus.clone()).join("detect").await.unwrap();
+    member.leave().await.unwrap();
+    append(&bus, 30).await;
+    assert_eq!(bus.start(0), Offset(0), "leaving gives nothing up");
+    bus.append(1, vec![Record::default()]).await.unwrap();
+
+    let mut member = bus::Bus::Embedded(bus.clone()).join("detect").await.unwrap();
+    assert_eq!(member.next().await.unwrap(), Turn::Assigned(vec![0, 1]));
+    member.assign(&[(0, Offset(0)), (1, Offset(0))]).await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..31 {
+        let Turn::Delivery { partition, .. } = member.next().await.unwrap() else { panic!() };
+        seen.push(partition);
+        if seen.len() == 1 {
+            // More of partition 0 must not keep partition 1 waiting.
+            append(&bus, 4).await;
+        }
+    }
+    assert!(seen.contains(&1), "{seen:?}");
+    member.commit(0, Offset(30)).await.unwrap();
+    let deleted = async {
+        while bus.start(0) == Offset(0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), deleted).await.expect("what is committed is deleted");
 }
 
 #[tokio::test]

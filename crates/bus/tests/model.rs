@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use bus::{Bus, BusError, BusSettings, Delivery, EmbeddedBus, GapReason, Offset, Record};
+use bus::{BusError, BusSettings, Delivery, EmbeddedBus, GapReason, Offset, Record};
 use faulty_disk::FaultyDisk;
 use proptest::prelude::*;
 use tokio::task::JoinHandle;
@@ -57,7 +57,7 @@ type Appending = JoinHandle<Result<std::ops::Range<Offset>, BusError>>;
 /// What should be true of the bus.
 struct Model {
     disk: FaultyDisk,
-    bus: Bus,
+    bus: EmbeddedBus,
     /// Number of the next record; its payload is made of it.
     next: u64,
     /// Size of each submitted record, and the number of the first record of its append.
@@ -75,15 +75,14 @@ fn payload(number: u64, size: u16) -> Vec<u8> {
     number.to_le_bytes().into_iter().chain(noise).collect()
 }
 
-async fn open(disk: &FaultyDisk) -> Result<Bus, BusError> {
+async fn open(disk: &FaultyDisk) -> Result<EmbeddedBus, BusError> {
     let settings = BusSettings {
         segment_bytes: 1500,
         retention_bytes: 4000,
         retention_hours: 1,
         ..BusSettings::default()
     };
-    let bus = EmbeddedBus::open_on(disk.machine(), &settings, Path::new("/bus")).await?;
-    Ok(Bus::Embedded(bus))
+    EmbeddedBus::open_on(disk.machine(), &settings, Path::new("/bus")).await
 }
 
 impl Model {

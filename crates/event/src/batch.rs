@@ -273,6 +273,17 @@ impl<'a> EventRow<'a> {
         self.rows.position.value(self.row)
     }
 
+    /// The server and who did it, as [`AuditEvent::identity`] says, for those who need no more.
+    pub fn instance_and_identity(&self) -> (&'a str, Option<&'a str>) {
+        let text = |column| self.rows.text(column, self.row);
+        (text(10).unwrap_or_default(), text(15).or_else(|| text(14)))
+    }
+
+    /// What was done, alone.
+    pub fn action(&self) -> crate::vocabulary::Action {
+        self.rows.word(12, self.row).unwrap_or(crate::vocabulary::Action::Other)
+    }
+
     /// SQL text alone, for those who need nothing else.
     pub fn statement(&self) -> Option<&'a str> {
         optional(self.rows.statement, self.row)

@@ -10,7 +10,7 @@ use event::vocabulary::{Action, Evidence, Outcome, StatementState};
 use event::{
     AuditEvent, BATCH_ROWS, Enrichment, EventBatch, EventBatchBuilder, EventId, Timestamp,
 };
-use lake::{Lake, LakeSettings};
+use lake::{Lake, LakeSettings, Sharing};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -42,12 +42,45 @@ fn main() {
         );
     }
     many_commits(&runtime, &batches);
+    for writers in [1, 2, 4] {
+        shared_commits(&runtime, &batches, writers);
+    }
+}
+
+/// What writers of one lake cost each other: each commits 100 times 1,000 rows.
+fn shared_commits(runtime: &tokio::runtime::Runtime, batches: &[EventBatch], writers: usize) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = LakeSettings::default();
+    let open = || runtime.block_on(Lake::open(folder.path(), &settings, Sharing::Shared));
+    let mut open: Vec<_> = (0..writers).map(|_| open().expect("the lake opens")).collect();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for (index, (_, writer)) in open.iter_mut().enumerate() {
+            scope.spawn(move || {
+                let name = format!("bus/{index}");
+                writer.claim(&name).expect("claimed");
+                for at in 0..100 {
+                    writer.write(&batches[at % BATCHES].slice(0, 1_000)).expect("written");
+                    writer.commit(&[(name.clone(), at as i64)]).expect("committed");
+                }
+            });
+        }
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    let conflicts: u64 = open.iter().map(|(lake, _)| lake.status().commit_conflicts).sum();
+    let rate = writers as f64 * 100.0 / seconds;
+    println!("{writers} writers: {rate:.0} commits/s, {conflicts} conflicts");
+    let (lake, _) = &open[0];
+    let start = Instant::now();
+    (0..1_000).for_each(|_| lake.follow().expect("followed"));
+    println!("following nothing new: {:.1} µs", start.elapsed().as_secs_f64() * 1e3);
 }
 
 /// Whether a commit stays as fast as the first: 400 of 1,000 rows without a merge in between.
 fn many_commits(runtime: &tokio::runtime::Runtime, batches: &[EventBatch]) {
     let folder = tempfile::tempdir().expect("a folder");
-    let opened = runtime.block_on(Lake::open(folder.path(), &LakeSettings::default()));
+    let opened =
+        runtime.block_on(Lake::open(folder.path(), &LakeSettings::default(), Sharing::Alone));
     let (lake, mut writer) = opened.expect("the lake opens");
     let slices =
         batches.iter().flat_map(|batch| (0..8).map(|part| batch.slice(part * 1_000, 1_000)));
@@ -81,7 +114,7 @@ fn round(
     batches: &[EventBatch],
 ) -> (Duration, Duration, u64) {
     let folder = tempfile::tempdir().expect("a folder");
-    let opened = runtime.block_on(Lake::open(folder.path(), settings));
+    let opened = runtime.block_on(Lake::open(folder.path(), settings, Sharing::Alone));
     let (lake, mut writer) = opened.expect("the lake opens");
     let start = processor_time();
     for batch in batches {

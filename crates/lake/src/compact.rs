@@ -17,11 +17,11 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 
+use crate::change::{Change, Reason};
 use crate::columns::Columns;
 use crate::data_file::DataFile;
 use crate::encoder::{OpenFile, properties, remove_all, sync_days};
-use crate::lake::{CHECKPOINT, Lake, lock};
-use crate::table::{Change, Reason};
+use crate::lake::Lake;
 use crate::{LakeError, LakeSettings};
 
 /// A day that is over still receives rows; its files are merged as they are once it was quiet
@@ -55,18 +55,15 @@ impl Lake {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(LakeError::Busy),
         };
-        let checkpoint = lock(&self.shared.events).position(CHECKPOINT).unwrap_or(0);
         let mut merged = Merged::default();
         for columns in [Columns::events(), Columns::rejects()] {
             let files = self.shared.table(columns).files.clone();
-            // Rejects whose events are not committed yet may have to be taken back.
-            let is_free = |file: &&Arc<DataFile>| {
-                columns.name == "events" || file.number().is_none_or(|number| number <= checkpoint)
-            };
-            let files: Vec<_> = files.iter().filter(is_free).cloned().collect();
             for group in plan(&files, now, &self.shared.settings) {
-                merged.read += group.len();
-                merged.written += usize::from(self.replace(columns, group, now)?);
+                let read = group.len();
+                if self.replace(columns, group, now)? {
+                    merged.read += read;
+                    merged.written += 1;
+                }
             }
         }
         Ok(merged)
@@ -81,17 +78,13 @@ impl Lake {
     ) -> Result<bool, LakeError> {
         let folder = self.shared.table(columns).folder.clone();
         let file = merge(&folder, columns, &group, &self.shared.settings)?;
-        let change = Change {
-            reason: Reason::Compact,
-            add: vec![file],
-            remove: group,
-            positions: Vec::new(),
-        };
+        let change = Change::replace(Reason::Compact, group, vec![file]);
         let mut table = self.shared.table(columns);
         let result = table.commit(&change, now.0.div_euclid(1_000));
+        // In any case it has followed what others did.
+        self.shared.show_files(&table);
         match &result {
-            Ok(true) => self.shared.show_files(&table),
-            Err(LakeError::Fenced { .. }) => {}
+            Ok(true) | Err(LakeError::Fenced { .. }) => {}
             _ => remove_all(&folder, &change.add),
         }
         result
@@ -159,9 +152,8 @@ fn merge(
     settings: &LakeSettings,
 ) -> Result<DataFile, LakeError> {
     let day = group.first().map_or(0, |file| file.day);
-    let number = group.iter().filter_map(|file| file.number()).max().unwrap_or(0);
     let properties = properties(columns, settings);
-    let mut output = OpenFile::create(folder, day, number, &columns.file, &properties)?;
+    let mut output = OpenFile::create(folder, day, &columns.file, &properties)?;
     let written = copy(folder, columns, group, settings, &mut output);
     let merged = written.and_then(|rows| Ok((rows, output.finish(columns)?)));
     let (rows, file) = match merged {

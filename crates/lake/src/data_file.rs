@@ -34,11 +34,6 @@ pub struct DataFile {
 pub(crate) type Bounds = Vec<(&'static str, i64, i64)>;
 
 impl DataFile {
-    /// Number of the commit that a file name of ours says; none for files of other programs.
-    pub(crate) fn number(&self) -> Option<i64> {
-        number(&self.path)
-    }
-
     /// Day as it stands in the folder's name.
     pub(crate) fn date(&self) -> String {
         date_text(self.day)
@@ -116,17 +111,19 @@ pub(crate) fn stats(rows: u64, bounds: &Bounds) -> String {
         .to_string()
 }
 
-/// Path of a new file: its day, the number of the commit that it is for, and a random part.
-pub(crate) fn new_path(day: i32, number: i64) -> String {
-    let random = uuid::Uuid::new_v4().simple();
-    format!("{DATE}={}/rows-{number:010}-{random}.parquet", date_text(day))
+/// Path of a new file: its day, and a random name that no other process chooses.
+pub(crate) fn new_path(day: i32) -> String {
+    format!("{DATE}={}/rows-{}.parquet", date_text(day), uuid::Uuid::new_v4().simple())
 }
 
-/// Number of the commit in a path of [`new_path`]; none if it is not one.
-pub(crate) fn number(path: &str) -> Option<i64> {
-    let name = path.rsplit('/').next()?.strip_prefix("rows-")?.strip_suffix(".parquet")?;
-    let (number, random) = name.split_once('-')?;
-    (random.len() == 32).then(|| number.parse().ok()).flatten()
+/// Whether [`new_path`] could have named the file, this version's or an older one's, whose names
+/// also had a number.
+pub(crate) fn is_ours(path: &str) -> bool {
+    let name = path.rsplit('/').next().and_then(|name| name.strip_prefix("rows-"));
+    let random = name.and_then(|name| name.strip_suffix(".parquet")?.rsplit('-').next());
+    random.is_some_and(|random| {
+        random.len() == 32 && random.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// The day as `2026-11-21`.
@@ -179,7 +176,7 @@ mod tests {
     fn what_is_added_reads_back() {
         let bounds = vec![("time", -1_500, 2_001), ("received", 0, i64::MAX), ("position", 3, 4)];
         let file = DataFile {
-            path: new_path(-1, 7),
+            path: new_path(-1),
             bytes: 12,
             rows: 2,
             day: -1,
@@ -189,8 +186,8 @@ mod tests {
             written: 5,
             stats: stats(2, &bounds),
         };
-        assert!(file.path.starts_with("date=1969-12-31/rows-0000000007-"), "{}", file.path);
-        assert_eq!(file.number(), Some(7));
+        assert!(file.path.starts_with("date=1969-12-31/rows-"), "{}", file.path);
+        assert!(is_ours(&file.path));
         assert!(!file.stats.contains("received"), "{}", file.stats);
         assert_eq!(DataFile::from_add(file.add(true), Columns::events()), Some(file));
     }
@@ -201,6 +198,6 @@ mod tests {
             assert!(!stays_beneath(path), "{path}");
         }
         assert!(stays_beneath("date=2026-11-21/part-1.parquet"));
-        assert_eq!(number("date=2026-11-21/part-00000-1.parquet"), None);
+        assert!(!is_ours("date=2026-11-21/part-00000-1.parquet"));
     }
 }

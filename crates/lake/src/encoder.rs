@@ -24,7 +24,6 @@ use crate::{LakeError, LakeSettings};
 pub(crate) struct Encoder {
     columns: &'static Columns,
     folder: PathBuf,
-    number: i64,
     properties: WriterProperties,
     open_days_max: usize,
     open: HashMap<i32, OpenFile>,
@@ -34,17 +33,11 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Encodes into `folder` for the commit with this number.
-    pub(crate) fn new(
-        columns: &'static Columns,
-        folder: &Path,
-        number: i64,
-        settings: &LakeSettings,
-    ) -> Self {
+    /// Encodes into `folder`.
+    pub(crate) fn new(columns: &'static Columns, folder: &Path, settings: &LakeSettings) -> Self {
         Self {
             columns,
             folder: folder.to_owned(),
-            number,
             properties: properties(columns, settings),
             open_days_max: settings.open_days_max,
             open: HashMap::new(),
@@ -112,7 +105,7 @@ impl Encoder {
     }
 
     fn create(&self, day: i32) -> Result<OpenFile, LakeError> {
-        OpenFile::create(&self.folder, day, self.number, &self.columns.file, &self.properties)
+        OpenFile::create(&self.folder, day, &self.columns.file, &self.properties)
     }
 }
 
@@ -154,11 +147,10 @@ impl OpenFile {
     pub(crate) fn create(
         folder: &Path,
         day: i32,
-        number: i64,
         schema: &SchemaRef,
         properties: &WriterProperties,
     ) -> Result<Self, LakeError> {
-        let path = new_path(day, number);
+        let path = new_path(day);
         let full_path = folder.join(&path);
         let day_folder = full_path.parent().unwrap_or(folder);
         fs::create_dir_all(day_folder).map_err(LakeError::io(day_folder))?;

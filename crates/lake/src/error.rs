@@ -13,9 +13,10 @@ pub enum LakeError {
     /// A setting under which the lake could not work.
     #[error("lake settings: {0}")]
     Settings(&'static str),
-    /// Another process writes the folder.
+    /// Another process writes the folder, and one of them does not share it.
     #[error(
-        "the lake in {folder} is being written by {holder}: stop it, or choose another data folder"
+        "the lake in {folder} is being written by {holder}: \
+         stop that, share the lake, or choose another data folder"
     )]
     Locked {
         /// The lake's folder.
@@ -74,9 +75,41 @@ pub enum LakeError {
         /// What the system says.
         source: io::Error,
     },
-    /// A position has a name that the lake uses itself.
-    #[error("`{0}` is a position that the lake keeps itself: choose another name")]
-    Reserved(String),
+    /// Another writer moved a claimed position. Nothing of the commit entered `events`.
+    #[error(
+        "another process has taken over `{name}` (its position in `{table}` is {}, not {}): \
+         discard what waits, and claim it again if it is still assigned",
+        shown(*.found), shown(*.expected)
+    )]
+    Superseded {
+        /// Name of the position.
+        name: String,
+        /// The table in which it was moved.
+        table: &'static str,
+        /// Where this writer left it, if anywhere.
+        expected: Option<i64>,
+        /// Where it is.
+        found: Option<i64>,
+    },
+    /// A commit in a shared lake moves a position that nobody claimed.
+    #[error("the position `{0}` is not claimed: claim it before its rows are written")]
+    Unclaimed(String),
+    /// A commit moves a position back.
+    #[error(
+        "the position `{name}` would go back from {stored} to {given}: \
+         read on from where it is stored"
+    )]
+    Backwards {
+        /// Name of the position.
+        name: String,
+        /// Where it is.
+        stored: i64,
+        /// Where the commit would move it.
+        given: i64,
+    },
+    /// A claim cannot change hands while rows wait.
+    #[error("rows still wait while `{0}` is claimed or released: commit or discard them first")]
+    Waiting(String),
     /// A compaction is under way already.
     #[error("the lake is being compacted already: wait until it is done")]
     Busy,
@@ -124,6 +157,10 @@ impl LakeError {
         let folder = folder.to_owned();
         move |source| Self::Damaged { folder, source: Box::new(source) }
     }
+}
+
+fn shown(position: Option<i64>) -> String {
+    position.map_or_else(|| "none".to_owned(), |position| position.to_string())
 }
 
 impl From<DeltaTableError> for LakeError {

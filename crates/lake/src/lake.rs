@@ -1,22 +1,23 @@
 //! The lake of one data folder: shared by its writer, its compactor and those who query.
+//! Other processes may have the same folder open; each follows the commits of the others.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::SystemTime;
 
+use event::Timestamp;
+
 use crate::columns::Columns;
-use crate::encoder::milliseconds;
-use crate::lock::WriterLock;
+use crate::lock::FolderLock;
 use crate::log::Positions;
+use crate::sweep::sweep;
 use crate::table::Table;
 use crate::view::{LakeView, TableView};
 use crate::writer::Writer;
-use crate::{LakeError, LakeSettings, recover};
+use crate::{LakeError, LakeSettings, Sharing, opening};
 
-/// Name of the position that numbers the commits of `events`.
-pub(crate) const CHECKPOINT: &str = "checkpoint";
-
-/// The open lake; clones share it. Nobody else writes the folder until the last one is gone.
+/// The open lake; clones share it. The folder's lock is held until the last one is gone.
 #[derive(Clone)]
 pub struct Lake {
     pub(crate) shared: Arc<Shared>,
@@ -24,15 +25,22 @@ pub struct Lake {
 
 /// What the writer, the compactor and queries share. Locks are taken in the order of the fields.
 pub(crate) struct Shared {
+    pub(crate) folder: PathBuf,
     pub(crate) settings: LakeSettings,
+    pub(crate) sharing: Sharing,
     /// Held by whoever merges or deletes files.
     pub(crate) upkeep: Mutex<()>,
     pub(crate) rejects: Mutex<Table>,
     pub(crate) events: Mutex<Table>,
     pub(crate) view: RwLock<LakeView>,
     pub(crate) trouble: Mutex<Option<String>>,
+    pub(crate) commits: AtomicU64,
+    conflicts: [Arc<AtomicU64>; 2],
+    pub(crate) superseded: AtomicU64,
+    /// When files that no commit names were last looked for.
+    pub(crate) swept: Mutex<Option<Timestamp>>,
     missing_files: usize,
-    _lock: WriterLock,
+    _lock: FolderLock,
 }
 
 /// How the lake is doing, for the console and for metrics.
@@ -50,6 +58,12 @@ pub struct LakeStatus {
     pub waiting_rows: u64,
     /// Files that were gone when the lake was opened.
     pub missing_files: usize,
+    /// Commits that this process made, those of its upkeep left out.
+    pub commits: u64,
+    /// How often another process was first with a version.
+    pub commit_conflicts: u64,
+    /// How often another process had moved a claimed position.
+    pub superseded: u64,
     /// Why the last commit failed, if it did.
     pub trouble: Option<String>,
 }
@@ -60,44 +74,83 @@ impl Lake {
     /// # Errors
     /// [`LakeError::Locked`] if somebody has.
     pub fn check_unused(folder: &Path) -> Result<(), LakeError> {
-        WriterLock::look(folder)
+        FolderLock::look(folder)
     }
 
     /// Opens the lake in `folder` for writing, creating what is missing.
     ///
     /// # Errors
-    /// [`LakeError::Locked`] if another process has it; [`LakeError::Foreign`],
-    /// [`LakeError::Newer`] or [`LakeError::Damaged`] if what is there cannot be used.
-    pub async fn open(folder: &Path, settings: &LakeSettings) -> Result<(Self, Writer), LakeError> {
+    /// [`LakeError::Locked`] if another process has it and one of them does not share;
+    /// [`LakeError::Foreign`], [`LakeError::Newer`] or [`LakeError::Damaged`] if what is there
+    /// cannot be used.
+    pub async fn open(
+        folder: &Path,
+        settings: &LakeSettings,
+        sharing: Sharing,
+    ) -> Result<(Self, Writer), LakeError> {
         settings.check()?;
         std::fs::create_dir_all(folder).map_err(LakeError::io(folder))?;
-        let lock = WriterLock::take(folder)?;
+        let lock = FolderLock::write(folder, sharing)?;
         let opened = SystemTime::now();
-        let mut events = Table::open(folder, Columns::events()).await?;
-        let mut rejects = Table::open(folder, Columns::rejects()).await?;
-        let missing_files =
-            recover::sweep(&mut events, opened)? + recover::sweep(&mut rejects, opened)?;
-        let checkpoint = events.position(CHECKPOINT).unwrap_or(0);
-        recover::take_back(&mut rejects, checkpoint, milliseconds(opened))?;
+        {
+            let _one_at_a_time = FolderLock::open(folder).await?;
+            opening::prepare(folder, Columns::events()).await?;
+            opening::prepare(folder, Columns::rejects()).await?;
+        }
+        let mut events = Table::read(folder, Columns::events(), sharing).await?;
+        let mut rejects = Table::read(folder, Columns::rejects(), sharing).await?;
+        // Others who share it may be about to commit files that no entry names yet.
+        let before = (sharing == Sharing::Alone).then_some(opened);
+        let missing = sweep(&mut events, before)?.missing + sweep(&mut rejects, before)?.missing;
         let view = LakeView { events: TableView::new(&events), rejects: TableView::new(&rejects) };
+        let conflicts = [events.conflicts.clone(), rejects.conflicts.clone()];
         let shared = Arc::new(Shared {
+            folder: folder.to_owned(),
             settings: settings.clone(),
+            sharing,
             upkeep: Mutex::new(()),
             rejects: Mutex::new(rejects),
             events: Mutex::new(events),
             view: RwLock::new(view),
             trouble: Mutex::new(None),
-            missing_files,
+            commits: AtomicU64::new(0),
+            conflicts,
+            superseded: AtomicU64::new(0),
+            swept: Mutex::new(None),
+            missing_files: missing,
             _lock: lock,
         });
         let writer = Writer::new(shared.clone());
         Ok((Self { shared }, writer))
     }
 
-    /// Every position as committed with the events: those that commits were given, and
-    /// `checkpoint`, the number of the newest commit.
+    /// Positions as committed with the events.
     pub fn positions(&self) -> Positions {
         lock(&self.shared.events).positions.clone()
+    }
+
+    /// Positions as committed with the rejects; a name that is further here than in
+    /// [`positions`](Self::positions) was in a commit that was not finished.
+    pub fn reject_positions(&self) -> Positions {
+        lock(&self.shared.rejects).positions.clone()
+    }
+
+    /// Brings the view up to the newest commits of other processes; cheap if there are none.
+    ///
+    /// # Errors
+    /// What keeps the logs from being followed.
+    pub fn follow(&self) -> Result<(), LakeError> {
+        for table in [&self.shared.rejects, &self.shared.events] {
+            match table.try_lock() {
+                Ok(mut table) => self.shared.follow_table(&mut table)?,
+                Err(TryLockError::Poisoned(table)) => {
+                    self.shared.follow_table(&mut table.into_inner())?;
+                }
+                // A commit follows by itself, and queries do not wait for its disk.
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Both tables at this moment: every row that was written, once.
@@ -110,6 +163,7 @@ impl Lake {
         let view = self.view();
         let tables = [&view.events, &view.rejects];
         let files = || tables.iter().flat_map(|table| table.files.iter());
+        let conflicts = self.shared.conflicts.iter();
         LakeStatus {
             version: view.events.version,
             files: files().count(),
@@ -117,6 +171,9 @@ impl Lake {
             rows: tables.iter().map(|table| table.rows()).sum(),
             waiting_rows: tables.iter().map(|table| table.hot_rows()).sum(),
             missing_files: self.shared.missing_files,
+            commits: self.shared.commits.load(Ordering::Relaxed),
+            commit_conflicts: conflicts.map(|count| count.load(Ordering::Relaxed)).sum(),
+            superseded: self.shared.superseded.load(Ordering::Relaxed),
             trouble: lock(&self.shared.trouble).clone(),
         }
     }
@@ -126,6 +183,18 @@ impl Shared {
     /// The table of these columns.
     pub(crate) fn table(&self, columns: &Columns) -> MutexGuard<'_, Table> {
         lock(if columns.name == Columns::events().name { &self.events } else { &self.rejects })
+    }
+
+    /// Takes over what others committed, in both tables.
+    pub(crate) fn follow(&self) -> Result<(), LakeError> {
+        self.follow_table(&mut lock(&self.rejects))?;
+        self.follow_table(&mut lock(&self.events))
+    }
+
+    fn follow_table(&self, table: &mut Table) -> Result<(), LakeError> {
+        let followed = table.follow();
+        self.show_files(table);
+        followed
     }
 
     /// Changes what queries see of the table, all at once.

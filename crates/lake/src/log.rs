@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
+use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::Action;
 use deltalake_core::logstore::get_actions;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
 
 use crate::LakeError;
 
@@ -36,7 +38,8 @@ pub(crate) fn log_folder(table: &Path) -> PathBuf {
 ///
 /// The object store of the Delta library links an entry before its bytes are on the disk, so a
 /// power cut could leave a torn one; here the bytes are durable first. An error other than
-/// [`LakeError::Fenced`] means that the entry is not in the log; calling again is safe.
+/// [`LakeError::Fenced`] means that the entry is not in the log. `entry` must be like no other:
+/// an entry with the same bytes is taken for this one.
 pub(crate) fn publish(table: &Path, version: u64, entry: &[u8]) -> Result<Published, LakeError> {
     let folder = log_folder(table);
     let target = folder.join(format!("{version:020}.json"));
@@ -86,13 +89,33 @@ pub(crate) fn read_positions(table: &Path, version: u64) -> Result<(Positions, u
         read_checkpoint(&log_folder(table).join(name), &mut positions)?;
     }
     for entry in checkpoint.map_or(0, |checkpoint| checkpoint + 1)..=version {
-        for action in read_entry(table, entry)?.unwrap_or_default() {
+        let Some(actions) = read_entry(table, entry)? else {
+            let missing = DeltaTableError::generic(format!("its entry {entry} is missing"));
+            return Err(LakeError::damaged(table)(missing));
+        };
+        for action in actions {
             if let Action::Txn(position) = action {
                 positions.insert(position.app_id, position.version);
             }
         }
     }
     Ok((positions, checkpoint.unwrap_or(0)))
+}
+
+/// Version of the newest checkpoint (0 without one). It is told before the entries that the
+/// checkpoint stands for are deleted.
+pub(crate) fn last_checkpoint(table: &Path) -> Result<u64, LakeError> {
+    let path = log_folder(table).join("_last_checkpoint");
+    let hint = match fs::read(&path) {
+        Ok(hint) => hint,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(LakeError::io(&path)(error)),
+    };
+    let hint: Value = serde_json::from_slice(&hint).unwrap_or_default();
+    match hint.get("version").and_then(Value::as_u64) {
+        Some(version) => Ok(version),
+        None => Ok(newest_checkpoint(table, u64::MAX)?.unwrap_or(0)),
+    }
 }
 
 /// Makes an entry durable that the Delta library wrote.

@@ -7,9 +7,8 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, SchemaRef};
 
-use crate::columns::Columns;
 use crate::table::Table;
-use crate::{DataFile, LakeError};
+use crate::{DataFile, LakeError, LakeReader};
 
 /// Both tables at one moment. Cheap to take and to clone; it never changes.
 #[derive(Debug, Clone)]
@@ -37,14 +36,12 @@ pub struct TableView {
 }
 
 impl LakeView {
-    /// The committed state of a lake that another process may be writing.
+    /// The committed state of a lake that other processes may be writing.
     ///
     /// # Errors
     /// [`LakeError::Absent`] if there is no lake, else what keeps its log from being read.
     pub async fn read(folder: &Path) -> Result<Self, LakeError> {
-        let events = TableView::new(&Table::read(folder, Columns::events()).await?);
-        let rejects = TableView::new(&Table::read(folder, Columns::rejects()).await?);
-        Ok(Self { events, rejects })
+        Ok(LakeReader::open(folder).await?.view())
     }
 }
 

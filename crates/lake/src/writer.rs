@@ -1,19 +1,20 @@
-//! The only writer: encodes batches as they come and commits them with their positions.
+//! The writer of this process: encodes batches as they come and commits them with their
+//! positions, rejects first.
 //!
 //! It blocks and computes: give it a thread of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use arrow_array::RecordBatch;
 use event::{EventBatch, Reject, RejectBatch};
 
+use crate::claim::Claim;
 use crate::columns::Columns;
-use crate::data_file::DataFile;
-use crate::encoder::{Encoder, milliseconds, remove_all};
-use crate::lake::{CHECKPOINT, Shared, lock};
-use crate::table::Change;
-use crate::{LakeError, LakeSettings};
+use crate::lake::{Shared, lock};
+use crate::stage::Stage;
+use crate::{LakeError, Sharing};
 
 /// Pause after the first failure; doubled up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -25,14 +26,14 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 /// How often a pause looks whether it should end.
 const PAUSE_STEP: Duration = Duration::from_millis(50);
 
-/// Takes batches and commits them. There is one per lake.
+/// Takes batches and commits them. There is one per open lake.
 pub struct Writer {
-    shared: Arc<Shared>,
-    events: Stage,
-    rejects: Stage,
-    /// The rejects of the next commit are in their table, the events and positions are not.
-    is_halfway: bool,
-    oldest: Option<Instant>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) events: Stage,
+    pub(crate) rejects: Stage,
+    /// Positions that nobody else may move, as this writer last saw or wrote them.
+    pub(crate) claims: BTreeMap<String, Claim>,
+    pub(crate) oldest: Option<Instant>,
 }
 
 /// What a commit did.
@@ -40,8 +41,6 @@ pub struct Writer {
 pub struct Committed {
     /// Version of `events`.
     pub version: u64,
-    /// Its number, also found as position `checkpoint`; grows by one with each commit.
-    pub checkpoint: i64,
     /// Events that it added.
     pub events: u64,
     /// Rejects that it added.
@@ -50,14 +49,8 @@ pub struct Committed {
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let stage = |columns| Stage { columns, encoder: None, is_intact: true, rows: 0, bytes: 0 };
-        let (events, rejects) = (stage(Columns::events()), stage(Columns::rejects()));
-        Self { shared, events, rejects, is_halfway: false, oldest: None }
-    }
-
-    /// Number that the next commit will have.
-    pub fn next_checkpoint(&self) -> i64 {
-        lock(&self.shared.events).position(CHECKPOINT).unwrap_or(0) + 1
+        let (events, rejects) = (Stage::new(Columns::events()), Stage::new(Columns::rejects()));
+        Self { shared, events, rejects, claims: BTreeMap::new(), oldest: None }
     }
 
     /// Takes events. Queries see them at once; they are durable after the next commit.
@@ -70,8 +63,7 @@ impl Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        let number = self.next_checkpoint();
-        self.events.write(&self.shared, batch.record_batch(), number)?;
+        self.events.write(&self.shared, batch.record_batch())?;
         self.oldest.get_or_insert_with(Instant::now);
         Ok(())
     }
@@ -84,8 +76,7 @@ impl Writer {
         if rejects.is_empty() {
             return Ok(());
         }
-        let number = self.next_checkpoint();
-        self.rejects.write(&self.shared, RejectBatch::new(rejects).record_batch(), number)?;
+        self.rejects.write(&self.shared, RejectBatch::new(rejects).record_batch())?;
         self.oldest.get_or_insert_with(Instant::now);
         Ok(())
     }
@@ -100,14 +91,22 @@ impl Writer {
     }
 
     /// Commits what was written since the last commit, together with the positions up to which
-    /// it was read. Rejects enter their table first, then events and positions theirs at once;
-    /// after a crash in between, the next start takes the rejects back.
+    /// it was read: rejects and positions enter their table first, then events and positions
+    /// theirs.
+    ///
+    /// After a crash in between, the rejects' position is ahead. Whoever reads on from the
+    /// events' position gives rejects below the rejects' position no more.
     ///
     /// # Errors
     /// Nothing is lost by an error: if [`LakeError::is_retryable`], call again with the same or
-    /// later positions, or let [`commit_until`](Self::commit_until) do it.
+    /// later positions, or let [`commit_until`](Self::commit_until) do it. After
+    /// [`LakeError::Superseded`] another process stores what waits here:
+    /// [`discard`](Self::discard) it.
     pub fn commit(&mut self, positions: &[(String, i64)]) -> Result<Committed, LakeError> {
         let committed = self.try_commit(positions);
+        if let Err(LakeError::Superseded { .. }) = &committed {
+            self.shared.superseded.fetch_add(1, Ordering::Relaxed);
+        }
         *lock(&self.shared.trouble) = committed.as_ref().err().map(ToString::to_string);
         committed
     }
@@ -150,132 +149,57 @@ impl Writer {
     }
 
     fn try_commit(&mut self, positions: &[(String, i64)]) -> Result<Committed, LakeError> {
-        if let Some((name, _)) = positions.iter().find(|(name, _)| name == CHECKPOINT) {
-            return Err(LakeError::Reserved(name.clone()));
-        }
-        let number = self.next_checkpoint();
+        let moved = self.check(positions)?;
         let (events, rejects) = (self.events.rows, self.rejects.rows);
-        {
-            let table = lock(&self.shared.events);
-            let moved = positions.iter().any(|(name, at)| table.position(name) != Some(*at));
-            if events + rejects == 0 && !moved && !self.is_halfway {
-                let (version, checkpoint) = (table.version, number - 1);
-                return Ok(Committed { version, checkpoint, events, rejects });
+        let is_nothing = events + rejects == 0 && moved.is_empty();
+        if rejects > 0 {
+            self.commit_rejects(positions)?;
+        }
+        if events > 0 || !moved.is_empty() {
+            let expected = self.expected(|claim| claim.events);
+            self.events.commit(&self.shared, moved.clone(), expected)?;
+            self.note(moved, |claim| &mut claim.events);
+        }
+        self.shared.commits.fetch_add(u64::from(!is_nothing), Ordering::Relaxed);
+        self.oldest = None;
+        Ok(Committed { version: lock(&self.shared.events).version, events, rejects })
+    }
+
+    /// The positions that this commit moves in `events`; an error if it may not.
+    fn check(&self, positions: &[(String, i64)]) -> Result<Vec<(String, i64)>, LakeError> {
+        let is_free =
+            |name: &str| self.shared.sharing == Sharing::Alone || self.claims.contains_key(name);
+        if let Some((name, _)) = positions.iter().find(|(name, _)| !is_free(name)) {
+            return Err(LakeError::Unclaimed(name.clone()));
+        }
+        // Whoever was superseded learns it before its rejects are in the way of its successor.
+        self.shared.follow()?;
+        let table = lock(&self.shared.events);
+        table.expect(&self.expected(|claim| claim.events))?;
+        let mut moved = Vec::new();
+        for (name, given) in positions {
+            match table.position(name) {
+                Some(stored) if stored > *given => {
+                    let (name, given) = (name.clone(), *given);
+                    return Err(LakeError::Backwards { name, stored, given });
+                }
+                Some(stored) if stored == *given => {}
+                _ => moved.push((name.clone(), *given)),
             }
         }
-        if rejects > 0 {
-            let position = (CHECKPOINT.to_owned(), number);
-            self.rejects.commit(&self.shared, vec![position], number)?;
-            self.is_halfway = true;
-        }
-        let own = [(CHECKPOINT.to_owned(), number)];
-        let positions = positions.iter().cloned().chain(own).collect();
-        let version = self.events.commit(&self.shared, positions, number)?;
-        (self.is_halfway, self.oldest) = (false, None);
-        Ok(Committed { version, checkpoint: number, events, rejects })
+        Ok(moved)
     }
-}
 
-/// The rows of one table on their way into a commit. They stay in the view until it is made, so
-/// that any failure of the files is healed by encoding them again.
-struct Stage {
-    columns: &'static Columns,
-    encoder: Option<Encoder>,
-    /// Whether the encoder has taken every row.
-    is_intact: bool,
-    rows: u64,
-    bytes: u64,
-}
-
-impl Stage {
-    fn write(
-        &mut self,
-        shared: &Shared,
-        batch: &RecordBatch,
-        number: i64,
-    ) -> Result<(), LakeError> {
-        let waiting = self.columns.waiting(batch)?;
-        shared.show(self.columns, |view| view.hot.push(waiting.clone()));
-        self.rows += waiting.num_rows() as u64;
-        self.bytes += waiting.get_array_memory_size() as u64;
-        if self.is_intact
-            && let Err(error) = self.encode(shared, std::slice::from_ref(&waiting), number)
-        {
-            tracing::warn!(table = self.columns.name, %error, "rows will be encoded once more");
-        }
+    fn commit_rejects(&mut self, positions: &[(String, i64)]) -> Result<(), LakeError> {
+        let ahead: Vec<_> = {
+            let table = lock(&self.shared.rejects);
+            // After a crash or a takeover the rejects may be further than the events.
+            let is_ahead = |(name, at): &&(String, i64)| table.position(name) < Some(*at);
+            positions.iter().filter(is_ahead).cloned().collect()
+        };
+        let expected = self.expected(|claim| claim.rejects);
+        self.rejects.commit(&self.shared, ahead.clone(), expected)?;
+        self.note(ahead, |claim| &mut claim.rejects);
         Ok(())
     }
-
-    fn encode(
-        &mut self,
-        shared: &Shared,
-        batches: &[RecordBatch],
-        number: i64,
-    ) -> Result<(), LakeError> {
-        let encoder = match self.encoder.take() {
-            Some(encoder) => encoder,
-            None => new_encoder(self.columns, shared, number),
-        };
-        let encoder = self.encoder.insert(encoder);
-        let written = batches.iter().try_for_each(|batch| encoder.write(batch));
-        if written.is_err() {
-            self.discard();
-        }
-        written
-    }
-
-    fn discard(&mut self) {
-        self.is_intact = false;
-        if let Some(encoder) = self.encoder.take() {
-            encoder.discard();
-        }
-    }
-
-    fn commit(
-        &mut self,
-        shared: &Shared,
-        positions: Vec<(String, i64)>,
-        number: i64,
-    ) -> Result<u64, LakeError> {
-        let files = self.finish(shared, number)?;
-        let mut table = shared.table(self.columns);
-        let change = Change::append(files, positions);
-        let now = milliseconds(SystemTime::now());
-        if let Err(error) = table.commit(&change, now) {
-            // After a fence nobody knows whether the log names them.
-            if error.is_retryable() {
-                remove_all(&table.folder, &change.add);
-            }
-            self.is_intact = false;
-            return Err(error);
-        }
-        shared.show(self.columns, |view| {
-            view.files = table.files.clone();
-            view.version = table.version;
-            view.hot.clear();
-        });
-        (self.is_intact, self.rows, self.bytes) = (true, 0, 0);
-        Ok(table.version)
-    }
-
-    /// Closes the files, having encoded again what they lack.
-    fn finish(&mut self, shared: &Shared, number: i64) -> Result<Vec<DataFile>, LakeError> {
-        if !self.is_intact {
-            let mut waiting = Vec::new();
-            shared.show(self.columns, |view| waiting.clone_from(&view.hot));
-            self.encode(shared, &waiting, number)?;
-            self.is_intact = true;
-        }
-        let Some(mut encoder) = self.encoder.take() else { return Ok(Vec::new()) };
-        encoder.finish().inspect_err(|_| {
-            self.encoder = Some(encoder);
-            self.discard();
-        })
-    }
-}
-
-fn new_encoder(columns: &'static Columns, shared: &Shared, number: i64) -> Encoder {
-    let settings: &LakeSettings = &shared.settings;
-    let folder = shared.table(columns).folder.clone();
-    Encoder::new(columns, &folder, number, settings)
 }

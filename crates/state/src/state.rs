@@ -94,8 +94,13 @@ impl State {
             // Statements hold what attackers wrote: none of it goes to our own log.
             .disable_statement_logging();
         // SQLite has one writer. Waiting for it in a queue is faster than in its busy loop.
-        let write = pool(1).connect_with(options.clone()).await?;
-        migrate(path, &write).await?;
+        let write = {
+            // Of processes that start at once on a new file, one makes it.
+            let _one_at_a_time = starting(path).await?;
+            let write = pool(1).connect_with(options.clone()).await?;
+            migrate(path, &write).await?;
+            write
+        };
         let reading = options.pragma("query_only", "ON");
         let read = pool(READERS).connect_with(reading).await?;
         Ok(Self { read, write })
@@ -135,6 +140,20 @@ fn protect(path: &Path) -> io::Result<()> {
     }
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))
+}
+
+/// A lock that the system drops with the file.
+async fn starting(path: &Path) -> Result<fs::File, StateError> {
+    let path = path.with_extension("lock");
+    let locked = tokio::task::spawn_blocking({
+        let path = path.clone();
+        move || {
+            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+            file.lock().map(|()| file)
+        }
+    });
+    let locked = locked.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    locked.map_err(|source| StateError::File { path, source })
 }
 
 async fn migrate(path: &Path, write: &Pool<Engine>) -> Result<(), StateError> {

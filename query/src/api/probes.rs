@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::Service;
+use super::Probes;
 use super::problem::Problem;
 
 /// The process lives.
@@ -16,8 +16,8 @@ pub(super) async fn healthz() -> &'static str {
 /// The process can do its work.
 #[utoipa::path(get, path = "/readyz", tag = "probes",
     responses((status = 200), (status = 503, body = Problem)))]
-pub(super) async fn readyz(State(service): State<Service>) -> Response {
-    match (service.hindrance)() {
+pub(super) async fn readyz(State(probes): State<Probes>) -> Response {
+    match (probes.hindrance)() {
         None => "ready\n".into_response(),
         Some(hindrance) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, hindrance).into_response(),
     }
@@ -25,9 +25,9 @@ pub(super) async fn readyz(State(service): State<Service>) -> Response {
 
 /// Counters in the OpenMetrics text format.
 #[utoipa::path(get, path = "/metrics", tag = "probes", responses((status = 200)))]
-pub(super) async fn metrics(State(service): State<Service>) -> Result<Response, Problem> {
+pub(super) async fn metrics(State(probes): State<Probes>) -> Result<Response, Problem> {
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &service.registry)
+    prometheus_client::encoding::text::encode(&mut text, &probes.registry)
         .map_err(|error| Problem::internal(&error))?;
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())

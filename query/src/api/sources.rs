@@ -34,15 +34,31 @@ pub struct SourceStatus {
     pub problem: Option<String>,
 }
 
-/// The sources.
+/// How far the table is behind one partition of the bus.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct PartitionLag {
+    /// Name of the partition.
+    pub partition: String,
+    /// First offset that is not on the bus yet.
+    pub end: u64,
+    /// First offset that is not in the table yet.
+    pub stored: u64,
+    /// Records between the two: each is a batch of events.
+    pub lag: u64,
+    /// Who works on it, if the bus knows.
+    pub worker: Option<String>,
+}
+
+/// The sources, and the bus between them and the table.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SourceList {
     sources: Vec<SourceStatus>,
+    bus: Vec<PartitionLag>,
 }
 
 /// Lists sources.
 #[utoipa::path(get, path = "/api/v1/sources", tag = "sources", security(("token" = [])),
     responses((status = 200, body = SourceList)))]
 pub(super) async fn sources(State(service): State<Service>) -> Json<SourceList> {
-    Json(SourceList { sources: (service.sources)() })
+    Json(SourceList { sources: (service.sources)(), bus: (service.lags)() })
 }

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use event::Alert;
 use event::alert::{Fact, Severity};
-use respond::secret::SecretSource;
 use respond::{BODY_BYTES_MAX, Notification, WebhookSettings};
+use secret::SecretSource;
 
 use crate::receiver::{Answer, Receiver};
 use crate::{KEYS, Stage, alert, folder, second, webhook};

@@ -9,8 +9,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use respond::channel::webhook::WebhookChannel;
 use respond::channel::{Channel, SendError};
 use respond::destination::check_url;
-use respond::secret::SecretSource;
 use respond::{Notification, Respond, RespondMetrics, RespondSettings, system_clock};
+use secret::SecretSource;
 use state::State;
 use tokio_util::sync::CancellationToken;
 

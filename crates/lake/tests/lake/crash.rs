@@ -7,15 +7,16 @@ use lake::{LakeError, LakeSettings, Writer};
 
 use crate::sample::{
     NOON, all, committed, copy, events, numbers, open, open_with, parquet_files, position, rejects,
+    stored,
 };
 
 /// Reads on from the committed position as a source would, up to event 30 and reject 6.
 async fn replay(folder: &Path, step: i64) {
     let (lake, mut writer) = open(folder).await;
-    let mut at = lake.positions().get("file/orders").copied().unwrap_or(0);
+    let (mut at, rejected) = stored(&lake);
     while at < 30 {
         let next = (at + step).min(30);
-        write(&mut writer, at, next);
+        write_after(&mut writer, at, next, rejected);
         at = next;
         writer.commit(&position(at)).expect("committed");
     }
@@ -25,10 +26,14 @@ async fn replay(folder: &Path, step: i64) {
     }
 }
 
-/// Every fifth record is followed by a reject.
-fn write(writer: &mut Writer, from: i64, to: i64) {
+/// Every fifth record is followed by a reject; those up to `rejected` are stored already.
+fn write_after(writer: &mut Writer, from: i64, to: i64, rejected: i64) {
     writer.write(&events(from, to, NOON)).expect("written");
-    writer.reject(&rejects(from / 5, to / 5)).expect("written");
+    writer.reject(&rejects(from.max(rejected) / 5, to / 5)).expect("written");
+}
+
+fn write(writer: &mut Writer, from: i64, to: i64) {
+    write_after(writer, from, to, from);
 }
 
 /// A lake with 10 events committed, and the same after another 10.
@@ -76,8 +81,9 @@ async fn between_the_rejects_and_the_events_and_again_during_the_replay() {
     copy(&after.path().join("rejects"), &folder.path().join("rejects"));
     for at in 10..16 {
         // One commit of a single event each time, then a crash.
-        let (_lake, mut writer) = open(folder.path()).await;
-        write(&mut writer, at, at + 1);
+        let (lake, mut writer) = open(folder.path()).await;
+        assert_eq!(stored(&lake), (at, 20), "rejects are ahead");
+        write_after(&mut writer, at, at + 1, 20);
         writer.commit(&position(at + 1)).expect("committed");
     }
     replay(folder.path(), 30).await;
@@ -92,20 +98,22 @@ async fn between_the_rejects_and_the_events_and_merged_before_the_replay() {
         writer.reject(&rejects(number, number + 1)).expect("written");
         writer.commit(&position(number + 1)).expect("committed");
     }
-    // Only the events fail, and upkeep goes on between the rejects and the crash.
-    let (events, away) = (folder.path().join("events"), folder.path().join("away"));
-    fs::rename(&events, &away).expect("renamed");
+    // Only the events cannot be committed: their file loses its folder.
+    let away = folder.path().join("away");
     writer.reject(&rejects(3, 4)).expect("written");
+    writer.write(&events(3, 4, NOON)).expect("written");
+    let days = folder.path().join("events").join("date=2026-11-21");
+    fs::rename(&days, &away).expect("renamed");
     writer.commit(&position(4)).expect_err("there is no folder for events");
     let done = lake.maintain(NOON).await.expect("kept in order");
-    assert_eq!((done.merged_files, done.written_files), (3, 1));
+    assert_eq!((done.merged_files, done.written_files), (4, 1));
     drop((lake, writer));
-    fs::rename(&away, &events).expect("back");
+    fs::rename(&away, &days).expect("back");
 
     let (lake, mut writer) = open_with(folder.path(), &settings).await;
-    assert_eq!(numbers(&lake.view().rejects), all(3), "the fourth is taken back");
-    assert_eq!(lake.positions().get("file/orders"), Some(&3));
-    writer.reject(&rejects(3, 4)).expect("written");
+    assert_eq!(stored(&lake), (3, 4));
+    assert_eq!(numbers(&lake.view().rejects), all(4), "the fourth is kept");
+    writer.write(&events(3, 4, NOON)).expect("written, without the reject");
     writer.commit(&position(4)).expect("committed");
     assert_eq!(numbers(&committed(folder.path()).await.rejects), all(4));
 }
@@ -159,18 +167,19 @@ async fn a_disk_that_goes_away_and_comes_back_costs_no_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_of_rejects_alone_is_finished_by_the_next_one() {
+async fn a_commit_that_failed_halfway_is_finished_by_the_next_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let (lake, mut writer) = open(folder.path()).await;
     let (events, away) = (folder.path().join("events"), folder.path().join("away"));
+    write(&mut writer, 0, 10);
     fs::rename(&events, &away).expect("renamed");
-    writer.reject(&rejects(0, 2)).expect("written");
-    writer.commit(&[]).expect_err("there is no folder for events");
+    writer.commit(&position(10)).expect_err("there is no folder for events");
     fs::rename(&away, &events).expect("back");
-    writer.commit(&[]).expect("committed, although no row and no position is new");
+    let done = writer.commit(&position(10)).expect("committed");
+    assert_eq!((done.events, done.rejects), (10, 0), "the rejects were stored before");
+    assert_eq!(stored(&lake), (10, 10));
     drop((lake, writer));
-    let (lake, _) = open(folder.path()).await;
-    assert_eq!(numbers(&lake.view().rejects), all(2), "what was acknowledged is not taken back");
+    replay(folder.path(), 30).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,24 +2,15 @@
 
 use std::fs;
 
-use event::Timestamp;
 use lake::LakeSettings;
 
 use crate::sample::{
-    NOON, all, committed, copy, events, numbers, open_with, parquet_files, position, rejects,
+    DAY, NOON, all, committed, copy, events, later, numbers, open_with, parquet_files, position,
+    rejects,
 };
-
-const DAY: i64 = 86_400;
 
 fn settings() -> LakeSettings {
     LakeSettings { compact_files_min: 3, row_group_rows: 1_024, ..LakeSettings::default() }
-}
-
-/// A time at which the files that were just written have been quiet long enough.
-fn later(days: i64) -> Timestamp {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = Timestamp(i64::try_from(now.expect("after 1970").as_micros()).expect("this era"));
-    now.max(NOON).plus_seconds(days * DAY)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +22,7 @@ async fn merging_keeps_every_row_once() {
         writer.write(&events(number * 300, (number + 1) * 300, NOON)).expect("written");
         writer.write(&events(3_000 + number, 3_001 + number, NOON.plus_seconds(DAY))).expect("ok");
         writer.reject(&rejects(number, number + 1)).expect("written");
-        writer.commit(&position(number)).expect("committed");
+        writer.commit(&position(10 - number)).expect("committed");
     }
     let old = lake.view();
     assert_eq!((old.events.files.len(), old.rejects.files.len()), (20, 10));

@@ -6,7 +6,9 @@ use std::path::Path;
 use lake::{Lake, LakeSettings, Writer};
 use proptest::prelude::*;
 
-use crate::sample::{NOON, all, committed, copy, events, numbers, open_with, position, rejects};
+use crate::sample::{
+    NOON, all, committed, copy, events, numbers, open_with, position, rejects, stored,
+};
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -36,6 +38,8 @@ struct Run<'a> {
     writer: Writer,
     /// The source has been read up to here.
     at: i64,
+    /// Rejects up to here were stored when the run began.
+    rejected: i64,
 }
 
 impl<'a> Run<'a> {
@@ -43,8 +47,8 @@ impl<'a> Run<'a> {
         let settings =
             LakeSettings { compact_files_min: 2, checkpoint_commits: 4, ..LakeSettings::default() };
         let (lake, writer) = open_with(folder, &settings).await;
-        let at = lake.positions().get("file/orders").copied().unwrap_or(0);
-        Self { folder, lake, writer, at }
+        let (at, rejected) = stored(&lake);
+        Self { folder, lake, writer, at, rejected }
     }
 
     async fn take(mut self, step: Step) -> Self {
@@ -52,7 +56,8 @@ impl<'a> Run<'a> {
             Step::Write(count) => {
                 let (from, to) = (self.at, self.at + count);
                 self.writer.write(&events(from, to, NOON)).expect("written");
-                self.writer.reject(&rejects((from + 2) / 3, (to + 2) / 3)).expect("written");
+                let new = rejects((from.max(self.rejected) + 2) / 3, (to + 2) / 3);
+                self.writer.reject(&new).expect("written");
                 self.at = to;
             }
             Step::Commit => drop(self.writer.commit(&position(self.at)).expect("committed")),

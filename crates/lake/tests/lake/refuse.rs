@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use event::Timestamp;
-use lake::{Lake, LakeError, LakeSettings, LakeView};
+use lake::{Lake, LakeError, LakeSettings, LakeView, Sharing};
 
 use crate::sample::{NOON, all, committed, events, numbers, open, position};
 
 async fn refusal(folder: &Path) -> LakeError {
-    match Lake::open(folder, &LakeSettings::default()).await {
+    match Lake::open(folder, &LakeSettings::default(), Sharing::Alone).await {
         Ok(_) => panic!("the lake opened"),
         Err(error) => error,
     }
@@ -99,13 +99,14 @@ async fn a_log_that_is_damaged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_position_of_its_own_and_settings_that_cannot_work() {
+async fn a_position_that_goes_back_and_settings_that_cannot_work() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_lake, mut writer) = open(folder.path()).await;
-    let error = writer.commit(&[("checkpoint".to_owned(), 9)]).expect_err("reserved");
-    assert!(matches!(error, LakeError::Reserved(_)), "{error}");
+    writer.commit(&position(9)).expect("committed");
+    let error = writer.commit(&position(8)).expect_err("backwards");
+    assert!(matches!(error, LakeError::Backwards { stored: 9, given: 8, .. }), "{error}");
     let settings = LakeSettings { vacuum_hours: 0, ..LakeSettings::default() };
-    let error = Lake::open(folder.path(), &settings).await.err().expect("refused");
+    let error = Lake::open(folder.path(), &settings, Sharing::Alone).await.err().expect("refused");
     assert!(matches!(error, LakeError::Settings(_)), "{error}");
 }
 

@@ -9,19 +9,36 @@ use arrow_array::types::Int64Type;
 use event::enrichment::{StatementColumns, VerdictColumns};
 use event::vocabulary::{Action, Evidence, Outcome, StatementState};
 use event::{AuditEvent, Enrichment, EventBatch, EventBatchBuilder, EventId, Reject, Timestamp};
-use lake::{Lake, LakeSettings, LakeView, TableView, Writer};
+use lake::{Lake, LakeSettings, LakeView, Sharing, TableView, Writer};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// 2026-11-21, noon.
 pub(crate) const NOON: Timestamp = Timestamp(1_795_262_400_000_000);
 
-/// Opens the lake, or says why not.
+/// Seconds of a day.
+pub(crate) const DAY: i64 = 86_400;
+
+/// Name of the position of [`position`].
+pub(crate) const SOURCE: &str = "file/orders";
+
+/// Opens the lake for this process alone.
 pub(crate) async fn open(folder: &Path) -> (Lake, Writer) {
     open_with(folder, &LakeSettings::default()).await
 }
 
 pub(crate) async fn open_with(folder: &Path, settings: &LakeSettings) -> (Lake, Writer) {
-    Lake::open(folder, settings).await.expect("the lake opens")
+    Lake::open(folder, settings, Sharing::Alone).await.expect("the lake opens")
+}
+
+/// Opens the lake as one of several processes would.
+pub(crate) async fn share(folder: &Path, settings: &LakeSettings) -> (Lake, Writer) {
+    Lake::open(folder, settings, Sharing::Shared).await.expect("the lake opens")
+}
+
+/// Where a source reads on, and up to where its rejects are stored already.
+pub(crate) fn stored(lake: &Lake) -> (i64, i64) {
+    let at = lake.positions().get(SOURCE).copied().unwrap_or(0);
+    (at, lake.reject_positions().get(SOURCE).copied().unwrap_or(0).max(at))
 }
 
 /// Events `from..to`, one a second from `start`, their number as position and as fingerprint.
@@ -74,7 +91,7 @@ pub(crate) fn rejects(from: i64, to: i64) -> Vec<Reject> {
 }
 
 pub(crate) fn position(at: i64) -> Vec<(String, i64)> {
-    vec![("file/orders".to_owned(), at)]
+    vec![(SOURCE.to_owned(), at)]
 }
 
 /// Every row of a file, through nothing but the Parquet library.
@@ -99,6 +116,13 @@ pub(crate) fn numbers(view: &TableView) -> Vec<i64> {
     let mut numbers: Vec<i64> = files.chain(view.hot.clone()).flat_map(numbers).collect();
     numbers.sort_unstable();
     numbers
+}
+
+/// A time at which the files that were just written have been quiet long enough.
+pub(crate) fn later(days: i64) -> Timestamp {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = Timestamp(i64::try_from(now.expect("after 1970").as_micros()).expect("this era"));
+    now.max(NOON).plus_seconds(days * DAY)
 }
 
 /// What another process would see.

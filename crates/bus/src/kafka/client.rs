@@ -1,0 +1,127 @@
+//! What librdkafka is told. The table in [`crate::kafka`] says why.
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use super::settings::{KafkaSecurity, KafkaSettings, SaslMechanism};
+use crate::{BusError, BusSettings};
+
+/// What a record may take beyond `record_bytes_max`: Kafka's framing of it.
+pub(super) const RECORD_SLACK_BYTES: u32 = 64 << 10;
+
+/// What every client is told.
+pub(super) fn connection(settings: &KafkaSettings) -> Result<ClientConfig, BusError> {
+    let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
+        .set("bootstrap.servers", settings.brokers.join(","))
+        .set("client.id", client_id())
+        .set("allow.auto.create.topics", "false")
+        .set("socket.keepalive.enable", "true")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("statistics.interval.ms", "1000");
+    config.set(
+        "security.protocol",
+        match settings.security {
+            KafkaSecurity::Plaintext => "plaintext",
+            KafkaSecurity::Tls => "ssl",
+            KafkaSecurity::SaslPlaintext => "sasl_plaintext",
+            KafkaSecurity::SaslTls => "sasl_ssl",
+        },
+    );
+    let files = [
+        ("ssl.ca.location", &settings.ca_file),
+        ("ssl.certificate.location", &settings.certificate_file),
+        ("ssl.key.location", &settings.key_file),
+    ];
+    for (name, file) in files {
+        if let Some(file) = file {
+            config.set(name, file.to_string_lossy());
+        } else if name == "ssl.ca.location" && settings.tls() {
+            config.set(name, "probe"); // where this system keeps those it trusts
+        }
+    }
+    if settings.sasl() {
+        config.set(
+            "sasl.mechanism",
+            match settings.sasl_mechanism {
+                SaslMechanism::Plain => "PLAIN",
+                SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
+                SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+            },
+        );
+        let secrets = [("username", &settings.username), ("password", &settings.password)];
+        for (name, source) in secrets {
+            if let Some(source) = source {
+                let secret = source.read(&format!("bus.kafka.{name}"))?;
+                config.set(format!("sasl.{name}"), secret.expose());
+            }
+        }
+    }
+    Ok(config)
+}
+
+/// What the producer is told besides.
+pub(super) fn producer(connection: &ClientConfig, settings: &BusSettings) -> ClientConfig {
+    let mut config = connection.clone();
+    let record_bytes = settings.record_bytes_max.saturating_add(RECORD_SLACK_BYTES);
+    // Room is given out by bytes before librdkafka is asked; its own limit is never met first.
+    let queue_kbytes = (u64::from(settings.queue_bytes) / 512).clamp(1 << 10, 2_097_151);
+    config
+        .set("enable.idempotence", "true")
+        .set("enable.gapless.guarantee", "true")
+        .set("acks", "all")
+        .set("max.in.flight.requests.per.connection", "5")
+        .set("message.timeout.ms", "0")
+        .set("compression.type", "zstd")
+        .set("compression.level", "1")
+        .set("linger.ms", settings.kafka.linger_milliseconds.to_string())
+        .set("message.max.bytes", record_bytes.to_string())
+        .set("queue.buffering.max.kbytes", queue_kbytes.to_string())
+        .set("queue.buffering.max.messages", "0");
+    config
+}
+
+/// What a consumer is told besides.
+pub(super) fn consumer(
+    connection: &ClientConfig,
+    settings: &BusSettings,
+    group: &str,
+) -> ClientConfig {
+    let mut config = connection.clone();
+    let record_bytes = settings.record_bytes_max.saturating_add(RECORD_SLACK_BYTES);
+    let fetch_bytes = record_bytes.max(32 << 20);
+    let session_milliseconds = u64::from(settings.kafka.session_timeout_seconds) * 1000;
+    config
+        .set("group.id", group)
+        .set("group.protocol", "classic")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", session_milliseconds.to_string())
+        .set("heartbeat.interval.ms", (session_milliseconds / 10).clamp(100, 3000).to_string())
+        .set("max.poll.interval.ms", session_milliseconds.max(300_000).to_string())
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_uncommitted")
+        .set("check.crcs", "true")
+        .set("fetch.min.bytes", "1")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.queue.backoff.ms", "20")
+        .set("fetch.error.backoff.ms", "200")
+        .set("message.max.bytes", record_bytes.to_string())
+        .set("fetch.message.max.bytes", record_bytes.to_string())
+        .set("fetch.max.bytes", fetch_bytes.to_string())
+        .set("receive.message.max.bytes", RECEIVE_BYTES.to_string())
+        .set("queued.max.messages.kbytes", (settings.queue_bytes / 1024).max(1).to_string());
+    config
+}
+
+/// Above every fetch, below the first bytes of a TLS alert read as a length.
+const RECEIVE_BYTES: u32 = 300 << 20;
+
+/// Shown by Kafka's tools.
+fn client_id() -> String {
+    let places = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let host = places.iter().find_map(|place| std::fs::read_to_string(place).ok());
+    format!("querywatch-{}", host.as_deref().map_or("unknown", str::trim))
+}

