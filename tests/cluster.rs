@@ -1,5 +1,8 @@
 //! Collectors, workers and a server over a real Kafka, each a process of its own.
+#![allow(dead_code, reason = "tests and benches use different parts")]
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -28,6 +31,10 @@ pub struct Cluster {
     kafka: String,
     partitions: u32,
     session_seconds: u32,
+    /// Of the lake.
+    pub commit_seconds: u32,
+    extra: String,
+    variable: Option<(String, String)>,
 }
 
 impl Cluster {
@@ -41,12 +48,27 @@ impl Cluster {
         let number = TOPICS.fetch_add(1, SeqCst);
         let topic = format!("querywatch.{}.{number}", std::process::id());
         let querywatch = Querywatch::new();
-        Self { querywatch, topic, kafka: kafka.to_owned(), partitions, session_seconds: 6 }
+        Self {
+            querywatch,
+            topic,
+            kafka: kafka.to_owned(),
+            partitions,
+            session_seconds: 6,
+            commit_seconds: 1,
+            extra: String::new(),
+            variable: None,
+        }
     }
 
     /// After so long the group gives a dead worker's partitions to others.
     pub fn set_session_seconds(&mut self, seconds: u32) {
         self.session_seconds = seconds;
+    }
+
+    /// More sections of the settings, and a variable of the environment that they name.
+    pub fn set(&mut self, extra: &str, variable: Option<(&str, &str)>) {
+        self.extra = extra.to_owned();
+        self.variable = variable.map(|(name, value)| (name.to_owned(), value.to_owned()));
     }
 
     /// Starts a collector of (instance, log folder), with a data folder of its own.
@@ -97,11 +119,44 @@ impl Cluster {
         sources: &[(&str, &Path)],
     ) -> Process {
         let settings = self.settings(name, data, sources);
-        let errors = std::fs::OpenOptions::new().create(true).append(true).open(self.errors(name));
         let arguments = ["run", "--role", role, "--config", path_text(&settings)];
-        let mut command: Command = self.querywatch.command(&arguments);
+        self.spawn(name, self.querywatch.command(&arguments))
+    }
+
+    /// Starts a worker that runs on one core only.
+    pub fn pinned_worker(&self, name: &str, core: usize) -> Process {
+        let settings = self.settings(name, &self.querywatch.data(), &[]);
+        let program = env!("CARGO_BIN_EXE_querywatch");
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &core.to_string(), program, "run", "--role", "detect"]);
+        command.args(["--config", path_text(&settings)]).env_remove("QUERYWATCH_LOG");
+        self.spawn(name, command)
+    }
+
+    fn spawn(&self, name: &str, mut command: Command) -> Process {
+        let errors = std::fs::OpenOptions::new().create(true).append(true).open(self.errors(name));
         command.stdout(Stdio::null()).stderr(errors.expect("a file for errors"));
+        command.current_dir(self.querywatch.folder());
+        if let Some((name, value)) = &self.variable {
+            command.env(name, value);
+        }
         Process(command.spawn().expect("the program starts"))
+    }
+
+    /// A figure of `/metrics`, summed over its labels.
+    pub fn metric(&self, name: &str, metric: &str) -> f64 {
+        let Ok(mut stream) = TcpStream::connect(self.address(name)) else { return 0.0 };
+        let mut text = String::new();
+        let asked = stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n");
+        if asked.and_then(|()| stream.read_to_string(&mut text)).is_err() {
+            return 0.0;
+        }
+        let is_it = |line: &&str| {
+            let rest = line.strip_prefix("querywatch_").and_then(|line| line.strip_prefix(metric));
+            rest.is_some_and(|rest| rest.starts_with([' ', '{']) || rest.starts_with("_total"))
+        };
+        let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
+        text.lines().filter(is_it).filter_map(value).sum()
     }
 
     /// Writes the settings of a process.
@@ -109,13 +164,15 @@ impl Cluster {
         let mut text = format!(
             "data = {:?}\n[bus]\nkind = \"kafka\"\npartitions = {}\n\n[bus.kafka]\n\
              brokers = [{:?}]\ntopic = {:?}\ngroup_prefix = {:?}\nsession_timeout_seconds = {}\n\
-             [query]\naddress = \"127.0.0.1:0\"\n\n[lake]\ncommit_seconds = 1\n",
+             [query]\naddress = \"127.0.0.1:0\"\n\n[lake]\ncommit_seconds = {}\n{}\n",
             path_text(data),
             self.partitions,
             self.kafka,
             self.topic,
             self.topic,
             self.session_seconds,
+            self.commit_seconds,
+            self.extra,
         );
         for (instance, log) in sources {
             let log = path_text(log);

@@ -82,6 +82,50 @@ fn append_to(path: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(path).expect("a log file")
 }
 
+/// A log that grows now: the time of its lines is the time at which they are made.
+#[allow(dead_code, reason = "for benches")]
+pub struct Live {
+    pub file: File,
+    lines: u64,
+}
+
+impl Live {
+    /// Makes `folder`/postgresql.csv.
+    pub fn open(folder: &Path) -> Self {
+        std::fs::create_dir_all(folder).expect("a log folder");
+        Self { file: append_to(&folder.join("postgresql.csv")), lines: 0 }
+    }
+
+    /// A statement of one account or another.
+    pub fn ordinary(&mut self) -> String {
+        self.lines += 1;
+        let account = self.lines % ACCOUNTS.len() as u64;
+        let number = self.lines / ACCOUNTS.len() as u64 + 1;
+        let sql = format!("SELECT id, total FROM shop.orders WHERE id = {}", self.lines);
+        self.line(ACCOUNTS[account as usize], account, number, &sql)
+    }
+
+    /// A statement that is an alert, by an account of its own; says which.
+    pub fn attack(&mut self) -> (String, String) {
+        self.lines += 1;
+        let user = format!("intruder{}", self.lines);
+        let sql = format!("ALTER ROLE u{} SUPERUSER", self.lines);
+        let line = self.line(&user, 1_000_000 + self.lines, 1, &sql);
+        (user, line)
+    }
+
+    fn line(&self, user: &str, session: u64, number: u64, sql: &str) -> String {
+        let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
+        let stamp = now.format("%Y-%m-%d %H:%M:%S%.3f");
+        format!(
+            "{stamp} UTC,\"{user}\",\"shop\",{session},\"10.1.2.3:51022\",67c42e10.{session:x},\
+             {number},\"SELECT\",2026-11-16 00:00:00 UTC,3/17,0,LOG,00000,\
+             \"AUDIT: SESSION,{number},1,READ,SELECT,,,\"\"{sql}\"\",<none>\",,,,,,,,,\"app\",\
+             \"client backend\",,0\n"
+        )
+    }
+}
+
 /// Sessions that log in, work, now and then attack, and log out.
 struct Writer {
     random: StdRng,

@@ -6,8 +6,9 @@
 //! - [`Member`]: one of those who read, by [`Turn`]s.
 //! - [`Record`], [`Offset`], [`Delivery`]: what travels.
 //! - [`kafka`]: what librdkafka is told and why, and the settings of a bus on Kafka.
-//! - In the embedded bus, `writer` takes appends to the `log`, which writes `segment`s of `frame`s; `read` reads them;
-//!   `recover` opens them after a crash; `marks` keeps how far consumers are.
+//! - In the embedded bus, `writer` takes appends to the `log`, which writes `segment`s of
+//!   `frame`s; `read` reads them; `recover` opens them after a crash; `marks` keeps how far
+//!   consumers are.
 //! - [`disk`]: the file operations beneath. [`status`]: what the bus says about itself.
 //!
 //! # Promises

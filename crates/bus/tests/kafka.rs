@@ -135,7 +135,7 @@ async fn a_missing_topic_is_created_as_events_need_it() {
     let found = bus.inspect("detect").await.unwrap();
     assert_eq!(found.partitions.len(), 3);
     assert_eq!((found.partitions[0].replicas, found.partitions[0].replicas_in_sync), (1, 1));
-    assert_eq!(found.brokers, [broker.address.clone()]);
+    assert_eq!(found.brokers, std::slice::from_ref(&broker.address));
     bus.shutdown().await.unwrap();
 
     let topic = [ResourceSpecifier::Topic(&settings.kafka.topic)];

@@ -3,7 +3,7 @@
 mod kafka_broker;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus::{Bus, BusSettings, Delivery, GapReason, Member, Offset, Record, Turn};
 use kafka_broker::{Broker, OwnBroker, variable};
@@ -129,7 +129,14 @@ async fn what_the_brokers_forbid_is_said() {
     assert!(refused.contains("forbid") && refused.contains("group"), "{refused}");
     member.leave().await.unwrap();
     unchecked.shutdown().await.unwrap();
+
+    // Who leaves while the broker is away is not held up.
+    let member = join(&bus, &[(0, Offset(0))]).await;
+    own.signal("KILL");
+    let begun = Instant::now();
+    timeout(Duration::from_secs(60), member.leave()).await.expect("it has left").unwrap();
     bus.shutdown().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -54,9 +54,10 @@ impl ConsumerContext for GroupListener {
                 }
             }
         }
-        // Nobody has to be asked. Nothing is read by who is leaving, so nothing is begun either.
+        // Nobody has to be asked. Who is leaving must take what it is given all the same: it can
+        // give back only what it has. It reads none of it.
         let answered = match given {
-            true => consumer.incremental_assign(&TopicPartitionList::new()),
+            true => consumer.incremental_assign(list),
             false => consumer.incremental_unassign(list),
         };
         if let Err(error) = answered {

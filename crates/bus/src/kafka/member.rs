@@ -37,7 +37,7 @@ pub struct KafkaMember {
     /// Found and not handed out.
     pub(super) kept: VecDeque<Turn>,
     /// While idle, nothing is fetched from these.
-    paused: Option<TopicPartitionList>,
+    paused: Option<Vec<u32>>,
     /// Whether partitions were ever given to it.
     pub(super) settled: bool,
 }
@@ -147,6 +147,11 @@ impl KafkaMember {
 
     pub(crate) async fn assign(&mut self, starts: &[(u32, Offset)]) -> Result<(), BusError> {
         let Some(Change::Assigned(partitions)) = &self.unanswered else { return Ok(()) };
+        let named = |partition: &u32| starts.iter().any(|(start, _)| start == partition);
+        if let Some(partition) = partitions.iter().find(|partition| !named(partition)) {
+            let problem = format!("partition {partition} was assigned and has no start");
+            return Err(BusError::Group(problem));
+        }
         let mut list = self.bus.list(&[]);
         let mut begun = Vec::new();
         for &(partition, from) in starts {
@@ -228,7 +233,7 @@ impl KafkaMember {
         let bus = self.bus.clone();
         let leave = move || {
             let answered = match change {
-                Some(Change::Assigned(_)) => consumer.incremental_assign(&bus.list(&[])),
+                Some(Change::Assigned(given)) => consumer.incremental_assign(&bus.list(&given)),
                 Some(Change::Revoked(gone) | Change::Lost(gone)) => {
                     consumer.incremental_unassign(&bus.list(&gone))
                 }
@@ -250,15 +255,18 @@ impl KafkaMember {
     fn pause(&mut self) -> Result<(), BusError> {
         if self.paused.is_none() {
             let partitions: Vec<u32> = lock(&self.view.positions).keys().copied().collect();
+            // The list is not kept: librdkafka hangs references in it, and waits for them at its
+            // end.
             let list = self.bus.list(&partitions);
             self.consumer()?.pause(&list).map_err(|error| BusError::Group(error.to_string()))?;
-            self.paused = Some(list);
+            self.paused = Some(partitions);
         }
         Ok(())
     }
 
     fn resume(&mut self) -> Result<(), BusError> {
-        if let Some(list) = self.paused.take() {
+        if let Some(partitions) = self.paused.take() {
+            let list = self.bus.list(&partitions);
             self.consumer()?.resume(&list).map_err(|error| BusError::Group(error.to_string()))?;
         }
         Ok(())

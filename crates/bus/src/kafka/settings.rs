@@ -29,8 +29,10 @@ pub enum SaslMechanism {
     /// As they are.
     Plain,
     /// Proven with SHA-256.
+    #[serde(rename = "scram_sha_256")]
     ScramSha256,
     /// Proven with SHA-512.
+    #[serde(rename = "scram_sha_512")]
     #[default]
     ScramSha512,
 }
@@ -185,6 +187,17 @@ mod tests {
         });
         assert!(half.contains("together"), "{half}");
         assert!(refused(|kafka| kafka.connect_seconds = 0).contains("connect_seconds"));
+    }
+
+    #[test]
+    fn kinds_are_written_as_the_file_shows_them() {
+        let text = r#"{"kind": "kafka", "kafka": {"security": "sasl_tls",
+            "sasl_mechanism": "scram_sha_256", "password": {"env": "SECRET"}}}"#;
+        let settings: BusSettings = serde_json::from_str(text).expect("settings");
+        assert_eq!(settings.kind, BusKind::Kafka);
+        assert_eq!(settings.kafka.security, KafkaSecurity::SaslTls);
+        assert_eq!(settings.kafka.sasl_mechanism, SaslMechanism::ScramSha256);
+        assert_eq!(settings.kafka.password, Some(SecretSource::Env("SECRET".into())));
     }
 
     #[test]
