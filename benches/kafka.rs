@@ -47,7 +47,7 @@ fn main() {
         .collect();
     let bytes: u64 = logs.iter().map(|(_, folder)| length(&folder.join("postgresql.csv"))).sum();
     println!("{events} events of 12 accounts and {} servers, {} MB", logs.len(), bytes / 1_000_000);
-    end_to_end(cluster, &logs);
+    end_to_end(&cluster, &logs);
     side_by_side(&logs, events);
     latency();
 }
@@ -61,7 +61,7 @@ fn sources<'a>(logs: &'a [(&'static str, PathBuf)]) -> Vec<(&'static str, &'a Pa
 }
 
 /// From the start of a collector until the table has every event.
-fn end_to_end(cluster: Cluster, logs: &[(&'static str, PathBuf)]) {
+fn end_to_end(cluster: &Cluster, logs: &[(&'static str, PathBuf)]) {
     let worker = cluster.worker("worker");
     cluster.address("worker");
     while cluster.metric("worker", "kafka_rebalances") < 1.0 {
