@@ -39,6 +39,7 @@ use ingest::Stream;
 use crate::config::SourceConfig;
 
 pub use collect::now as clock;
+pub use lag::bus_state;
 pub use role::Role;
 pub use running::Running;
 

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use bus::kafka::KafkaSettings;
+use bus::{BusKind, BusSettings};
 use serde_json::Value;
 
 use crate::binary::{Process, Querywatch, path_text};
@@ -33,6 +35,7 @@ pub struct Cluster {
     session_seconds: u32,
     /// Of the lake.
     pub commit_seconds: u32,
+    bus: String,
     extra: String,
     variable: Option<(String, String)>,
 }
@@ -55,6 +58,7 @@ impl Cluster {
             partitions,
             session_seconds: 6,
             commit_seconds: 1,
+            bus: String::new(),
             extra: String::new(),
             variable: None,
         }
@@ -63,6 +67,23 @@ impl Cluster {
     /// After so long the group gives a dead worker's partitions to others.
     pub fn set_session_seconds(&mut self, seconds: u32) {
         self.session_seconds = seconds;
+    }
+
+    /// More lines of `[bus.kafka]`.
+    pub fn set_bus(&mut self, lines: &str) {
+        self.bus = lines.to_owned();
+    }
+
+    /// What somebody else needs to open the topic.
+    pub fn bus_settings(&self) -> BusSettings {
+        let kafka = KafkaSettings {
+            brokers: vec![self.kafka.clone()],
+            topic: self.topic.clone(),
+            group_prefix: format!("{}.other", self.topic),
+            ..KafkaSettings::default()
+        };
+        let (kind, partitions) = (BusKind::Kafka, self.partitions);
+        BusSettings { kind, partitions, kafka, ..BusSettings::default() }
     }
 
     /// More sections of the settings, and a variable of the environment that they name.
@@ -143,14 +164,18 @@ impl Cluster {
         Process(command.spawn().expect("the program starts"))
     }
 
+    /// What a process answers, with the headers.
+    pub fn get(&self, name: &str, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(self.address(name))?;
+        let mut text = String::new();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
     /// A figure of `/metrics`, summed over its labels.
     pub fn metric(&self, name: &str, metric: &str) -> f64 {
-        let Ok(mut stream) = TcpStream::connect(self.address(name)) else { return 0.0 };
-        let mut text = String::new();
-        let asked = stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n");
-        if asked.and_then(|()| stream.read_to_string(&mut text)).is_err() {
-            return 0.0;
-        }
+        let text = self.get(name, "/metrics").unwrap_or_default();
         let is_it = |line: &&str| {
             let rest = line.strip_prefix("querywatch_").and_then(|line| line.strip_prefix(metric));
             rest.is_some_and(|rest| rest.starts_with([' ', '{']) || rest.starts_with("_total"))
@@ -164,13 +189,14 @@ impl Cluster {
         let mut text = format!(
             "data = {:?}\n[bus]\nkind = \"kafka\"\npartitions = {}\n\n[bus.kafka]\n\
              brokers = [{:?}]\ntopic = {:?}\ngroup_prefix = {:?}\nsession_timeout_seconds = {}\n\
-             [query]\naddress = \"127.0.0.1:0\"\n\n[lake]\ncommit_seconds = {}\n{}\n",
+             {}\n[query]\naddress = \"127.0.0.1:0\"\n\n[lake]\ncommit_seconds = {}\n{}\n",
             path_text(data),
             self.partitions,
             self.kafka,
             self.topic,
             self.topic,
             self.session_seconds,
+            self.bus,
             self.commit_seconds,
             self.extra,
         );
@@ -212,4 +238,50 @@ pub fn stop(cluster: &Cluster, name: &str, mut process: Process) {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told to stop");
     let ended = process.wait().expect("ended");
     assert!(ended.success(), "{name} did not stop cleanly: {}", cluster.said(name));
+}
+
+/// A broker of its own, to be crashed without harm to others.
+pub struct Broker {
+    folder: tempfile::TempDir,
+    pub address: String,
+}
+
+impl Broker {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("services");
+        let settings = Self::script(&["start", "kafka", path_text(&data)]);
+        let line = settings.lines().find_map(|line| line.strip_prefix("KAFKA="));
+        Self { folder, address: line.expect("an address").to_owned() }
+    }
+
+    pub fn crash(&self) {
+        Self::script(&["crash", "kafka", path_text(&self.folder.path().join("services"))]);
+    }
+
+    pub fn resume(&self) {
+        Self::script(&["resume", "kafka", path_text(&self.folder.path().join("services"))]);
+    }
+
+    /// Its log files.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("services/kafka/data")
+    }
+
+    fn script(arguments: &[&str]) -> String {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
+        let output = Command::new(script).args(arguments).output().expect("the script starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let data = self.folder.path().join("services");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
+        // A test that failed has said why; what is left of the broker goes with the machine.
+        let _ = Command::new(script).args(["stop", path_text(&data)]).status();
+    }
 }

@@ -2,14 +2,13 @@
 //! twice, and no alert is missing.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::binary::{Process, Querywatch, path_text};
-use crate::cluster::{Cluster, stop};
+use crate::binary::{Process, Querywatch};
+use crate::cluster::{Broker, Cluster, stop};
 use crate::history::{Expected, Logger};
 
 /// How long the faults of one test go on in an ordinary run; `QUERYWATCH_TEST_FAULT_SECONDS` asks
@@ -125,45 +124,23 @@ fn a_rebalance_every_two_seconds_changes_no_alert() {
     site.finish();
 }
 
-/// A broker of its own, to be crashed without harm to others.
-struct Broker {
-    folder: tempfile::TempDir,
-    address: String,
-}
-
-impl Broker {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let data = folder.path().join("services");
-        let settings = Self::script(&["start", "kafka", path_text(&data)]);
-        let line = settings.lines().find_map(|line| line.strip_prefix("KAFKA="));
-        Self { folder, address: line.expect("an address").to_owned() }
+/// A worker that sleeps loses its partitions, and wakes up with rows that others have stored.
+#[test]
+fn a_paused_worker_writes_nothing_twice() {
+    let site = Site::start(quick_cluster(6));
+    let (mut random, end) = (StdRng::seed_from_u64(9), faults_end());
+    let signal = |process: &Process, signal| {
+        rustix::process::kill_process(rustix::process::Pid::from_child(process), signal)
+            .expect("a signal");
+    };
+    while Instant::now() < end {
+        let worker = &site.workers[random.random_range(0..2)];
+        std::thread::sleep(Duration::from_millis(random.random_range(500..2_000)));
+        signal(worker, rustix::process::Signal::STOP);
+        std::thread::sleep(Duration::from_millis(random.random_range(3_000..5_000)));
+        signal(worker, rustix::process::Signal::CONT);
     }
-
-    fn crash(&self) {
-        Self::script(&["crash", "kafka", path_text(&self.folder.path().join("services"))]);
-    }
-
-    fn resume(&self) {
-        Self::script(&["resume", "kafka", path_text(&self.folder.path().join("services"))]);
-    }
-
-    fn script(arguments: &[&str]) -> String {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
-        let output = Command::new(script).args(arguments).output().expect("the script starts");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {errors}");
-        String::from_utf8(output.stdout).expect("text")
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let data = self.folder.path().join("services");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
-        // A test that failed has said why; what is left of the broker goes with the machine.
-        let _ = Command::new(script).args(["stop", path_text(&data)]).status();
-    }
+    site.finish();
 }
 
 /// Collectors go on reading into their logs, and catch up in order.

@@ -10,7 +10,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::binary::{Process, Querywatch, path_text};
+use crate::cluster::Cluster;
 use crate::csvlog::line;
+use crate::history::{Expected, write_lines};
 
 const SIZE_MIB: usize = 32;
 const LINES: usize = 40_000;
@@ -188,4 +190,29 @@ fn a_run_waits_for_room_and_stores_every_line_once() {
     terminate(&process);
     assert!(process.wait().expect("ends").success(), "{:#?}", said.with(""));
     disk.assert_all_is_there();
+}
+
+/// The rest of the site goes on; what the collector could not take waits in the source.
+#[test]
+fn a_collector_waits_for_room_and_publishes_every_line_once() {
+    let cluster = Cluster::new(4);
+    let log = cluster.querywatch.folder().join("orders");
+    let file = write_lines(&log, 10, 60_000);
+    let expected = Expected::of(&[("orders", &file)]);
+    let data = cluster.querywatch.folder().join("collector");
+    let disk = SmallDisk::mount(&data);
+    disk.fill(2);
+    let settings = cluster.settings("collector", &data, &[("orders", &log)]);
+    let _worker = cluster.worker("worker");
+    let mut command =
+        disk.querywatch(&["run", "--role", "collect", "--config", path_text(&settings)]);
+    command.env("QUERYWATCH__BUS__RESERVE_BYTES", "4194304");
+    let (collector, said) = start(command);
+    said.wait_for("free some space");
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(cluster.querywatch.number("SELECT count(*) FROM events") < expected.events() as i64);
+    disk.free();
+    cluster.wait_for(expected.events(), expected.alerts(), Duration::from_secs(60));
+    terminate(&collector);
+    expected.assert_same(&cluster.querywatch);
 }

@@ -83,12 +83,12 @@ fn append_to(path: &Path) -> File {
 }
 
 /// A log that grows now: the time of its lines is the time at which they are made.
-#[allow(dead_code, reason = "for benches")]
 pub struct Live {
     pub file: File,
     lines: u64,
 }
 
+#[allow(dead_code, reason = "for benches")]
 impl Live {
     /// Makes `folder`/postgresql.csv.
     pub fn open(folder: &Path) -> Self {

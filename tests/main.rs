@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "in a test binary `pub` says what other rooms use")]
 
 mod api;
+mod bad_bus;
 mod bad_input;
 mod binary;
 mod cluster;

@@ -104,7 +104,8 @@ impl Correlator {
     /// Counts the results of one event; returns the correlations that hold now.
     ///
     /// Events are counted as they come. One that is older than the newest of its identity (or
-    /// client) by more than `lateness_seconds` is left out: a window must not mix last week with today.
+    /// client) by more than `lateness_seconds` is left out: a window must not mix last week with
+    /// today.
     pub(crate) fn count(
         &mut self,
         subject: &Subject<'_>,

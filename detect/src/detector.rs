@@ -134,8 +134,8 @@ impl Detector {
         self.observe_rows(batch, Share::Identities)
     }
 
-    /// Counts, by client, copies of the events that are [counted so](counted_by_client), of whatever
-    /// identity; nothing else is done with them.
+    /// Counts, by client, copies of the events that are [counted so](counted_by_client), of
+    /// whatever identity; nothing else is done with them.
     pub fn count_by_client(&mut self, copies: &EventBatch) -> Vec<Alert> {
         let mut alerts = Vec::new();
         for row in copies.rows().iter() {

@@ -108,7 +108,7 @@ impl Demo {
 /// Empties a folder that an earlier demo made; refuses any other that is not empty.
 fn prepare(folder: &PathBuf) -> anyhow::Result<()> {
     let mark = folder.join(MARK);
-    lake::Lake::check_unused(&folder.join("data/lake"))
+    lake::Lake::check_unused(&folder.join("data/lake"), lake::Sharing::Alone)
         .context("a demo is running there; stop it first, or name another folder with --data")?;
     if folder.exists() {
         let is_empty = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());

@@ -3,16 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
+use bus::BusKind;
 use clap::Args;
 use detect::RuleSet;
-use lake::Lake;
+use lake::{Lake, Sharing};
+use query::api::PartitionLag;
 use respond::Respond;
 
 use crate::config::{Config, SourceConfig};
+use crate::pipeline;
 use crate::terminal::{count, printable};
 
 /// Below this a disk is called nearly full.
 const FREE_BYTES_MIN: u64 = 1 << 30;
+
+/// More records of a partition than this, each a batch of events, are called a lag.
+const LAG_MAX: u64 = 10_000;
 
 /// Lines of a log looked at.
 const SAMPLE_BYTES: usize = 64 << 10;
@@ -64,11 +71,14 @@ impl Finding {
 }
 
 fn examine(config: &Config, findings: &mut Vec<Finding>) {
+    let is_shared = config.bus.kind == BusKind::Kafka;
     findings.push(match config.sources.len() {
+        0 if is_shared => Finding::good("settings: no sources, for a worker or a server"),
         0 => Finding::bad("settings", "no sources are configured; add [[sources]]"),
         number => Finding::good(format!("settings: {}", count(number as u64, "source"))),
     });
-    findings.push(data_folder(&config.data));
+    let sharing = if is_shared { Sharing::Shared } else { Sharing::Alone };
+    findings.push(data_folder(&config.data, sharing));
     findings.push(match RuleSet::from_settings(&config.detect.rules) {
         Ok(rules) => Finding::good(format!("rules: {}", rules.rules().len())),
         Err(error) => Finding::bad("rules", error.to_string()),
@@ -87,9 +97,50 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
     for source in &config.sources {
         examine_source(source, findings);
     }
+    if is_shared && let Err(error) = examine_bus(config, findings) {
+        findings.push(Finding::bad("bus", format!("{error:#}")));
+    }
 }
 
-fn data_folder(path: &Path) -> Finding {
+/// The topic, who reads it, and how far the table in this data folder is behind.
+fn examine_bus(config: &Config, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+    let kafka = &config.bus.kafka;
+    let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;
+    let state = runtime.block_on(pipeline::bus_state(config))?;
+    let replicas = &state.replicas_missing;
+    let what = format!(
+        "bus: topic {}, {}, {}",
+        kafka.topic,
+        count(state.brokers as u64, "broker"),
+        count(state.lags.len() as u64, "partition")
+    );
+    findings.push(match replicas.first() {
+        Some(partition) => Finding::bad(
+            what,
+            format!("partition {partition} lacks copies; see that all brokers are up"),
+        ),
+        None => Finding::good(what),
+    });
+    let workers = count(state.workers as u64, "worker");
+    findings.push(Finding::good(match &state.group {
+        Some(group) => format!("group: {workers} ({group})"),
+        None => "group: no worker has joined yet; `run --role detect` starts one".to_owned(),
+    }));
+    for lag in state.lags {
+        let PartitionLag { partition, end, stored, lag, worker } = lag;
+        let worker = worker.map_or_else(|| "nobody reads it".to_owned(), |who| format!("by {who}"));
+        let what = format!("partition {partition}: {stored} of {end} records stored, {worker}");
+        findings.push(if lag > LAG_MAX {
+            Finding::bad(what, "it lags; start more workers, or see what holds them up")
+        } else {
+            Finding::good(what)
+        });
+    }
+    runtime.shutdown_background();
+    Ok(())
+}
+
+fn data_folder(path: &Path, sharing: Sharing) -> Finding {
     let what = format!("data folder {}", path.display());
     let is_new = !path.exists();
     let probe = path.join(".doctor");
@@ -99,7 +150,7 @@ fn data_folder(path: &Path) -> Finding {
     if let Err(error) = tried {
         return Finding::bad(what, format!("{error}; set `data` to a folder that can be written"));
     }
-    if let Err(error) = Lake::check_unused(&path.join("lake")) {
+    if let Err(error) = Lake::check_unused(&path.join("lake"), sharing) {
         return Finding::bad(what, error.to_string());
     }
     let disk = rustix::fs::statvfs(path);

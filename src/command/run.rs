@@ -42,8 +42,8 @@ impl Run {
         }
         ensure!(
             self.role == Role::All || config.bus.kind == BusKind::Kafka,
-            "the embedded bus serves one process; use `--role all`, or set bus.kind = \"kafka\" and \
-             bus.kafka.brokers for parts in several processes"
+            "the embedded bus serves one process; use `--role all`, or set bus.kind = \"kafka\" \
+             and bus.kafka.brokers for parts in several processes"
         );
         ensure!(
             !self.role.collects() || !config.sources.is_empty(),

@@ -38,7 +38,7 @@ pub struct Reading {
     pub sources: BTreeMap<String, SourceCheckpoint>,
 }
 
-/// `detection.checkpoint`, or one of the files in `detection/`: what detection of a partition knows.
+/// `detection.checkpoint`, or of several partitions one in `detection/`: what detection knows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Detection {
     /// Next offset of the bus.

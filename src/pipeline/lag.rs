@@ -1,16 +1,18 @@
 //! How far the table is behind the bus, by partition.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bus::Bus;
+use bus::kafka::{KafkaInspection, KafkaPartition};
+use bus::{Bus, KafkaBus};
+use lake::{LakeError, LakeReader};
 use query::api::PartitionLag;
 use tokio_util::sync::CancellationToken;
 
 use super::answering::OpenLake;
 use super::shard::bus_position;
 use super::worker::DETECT;
+use crate::config::Config;
 
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -41,27 +43,69 @@ impl LagBoard {
     }
 }
 
+/// What is known of a bus on Kafka from outside.
+pub struct BusState {
+    pub brokers: usize,
+    pub workers: usize,
+    /// What the group does; none if there is none yet.
+    pub group: Option<String>,
+    /// Partitions that are not on as many brokers as they should be.
+    pub replicas_missing: Vec<String>,
+    pub lags: Vec<PartitionLag>,
+}
+
+/// Asks Kafka, and the table in the data folder if there is one.
+pub async fn bus_state(config: &Config) -> anyhow::Result<BusState> {
+    let kafka = KafkaBus::open_unconnected(&config.bus)?;
+    let inspected = kafka.inspect(DETECT).await?;
+    let lake = match LakeReader::open(&config.data.join("lake")).await {
+        Ok(lake) => Some(OpenLake::Others(lake)),
+        Err(LakeError::Absent(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let bus = Bus::Kafka(kafka);
+    let partitions = inspected.partitions.iter();
+    let missing = partitions.filter(|part| part.replicas_in_sync < part.replicas);
+    Ok(BusState {
+        brokers: inspected.brokers.len(),
+        workers: inspected.members.len(),
+        replicas_missing: missing.map(|part| bus.partition_name(part.partition)).collect(),
+        lags: lags(&bus, lake.as_ref(), &inspected),
+        group: inspected.group_state,
+    })
+}
+
 async fn look(bus: &Bus, lake: &OpenLake) -> anyhow::Result<Vec<PartitionLag>> {
-    let (ends, workers) = match bus {
+    match bus {
+        Bus::Kafka(kafka) => Ok(lags(bus, Some(lake), &kafka.inspect(DETECT).await?)),
         Bus::Embedded(log) => {
-            ((0..bus.partitions()).map(|part| log.end(part).0).collect(), HashMap::new())
+            let ends = (0..bus.partitions()).map(|part| (part, log.end(part).0));
+            Ok(ends.map(|(part, end)| lag(bus, Some(lake), part, end, None)).collect())
         }
-        Bus::Kafka(kafka) => {
-            let inspected = kafka.inspect(DETECT).await?;
-            let ends: Vec<u64> = inspected.partitions.iter().map(|part| part.end.0).collect();
-            let members = inspected.members.into_iter();
-            let workers = members.flat_map(|member| {
-                let name = format!("{} at {}", member.client_id, member.host);
-                member.partitions.into_iter().map(move |partition| (partition, name.clone()))
-            });
-            (ends, workers.collect())
-        }
+    }
+}
+
+fn lags(bus: &Bus, lake: Option<&OpenLake>, inspected: &KafkaInspection) -> Vec<PartitionLag> {
+    let worker = |partition: u32| {
+        let mut members = inspected.members.iter();
+        let member = members.find(|member| member.partitions.contains(&partition))?;
+        Some(format!("{} at {}", member.client_id, member.host.trim_start_matches('/')))
     };
-    let lag = |(partition, end): (u32, u64)| {
-        let name = bus.partition_name(partition);
-        let stored = lake.position(&bus_position(&name)).map_or(0, i64::cast_unsigned);
-        let (lag, worker) = (end.saturating_sub(stored), workers.get(&partition).cloned());
-        PartitionLag { partition: name, end, stored, lag, worker }
-    };
-    Ok((0..).zip(ends).map(lag).collect())
+    let partitions = inspected.partitions.iter();
+    let of =
+        |part: &KafkaPartition| lag(bus, lake, part.partition, part.end.0, worker(part.partition));
+    partitions.map(of).collect()
+}
+
+fn lag(
+    bus: &Bus,
+    lake: Option<&OpenLake>,
+    partition: u32,
+    end: u64,
+    worker: Option<String>,
+) -> PartitionLag {
+    let partition = bus.partition_name(partition);
+    let stored = lake.and_then(|lake| lake.position(&bus_position(&partition)));
+    let stored = stored.map_or(0, i64::cast_unsigned);
+    PartitionLag { partition, end, stored, lag: end.saturating_sub(stored), worker }
 }

@@ -104,10 +104,9 @@ impl PipelineMetrics {
         counter(encoder, "kafka_rebalances", help, &rebalances)?;
         let trouble = u64::from(kafka.trouble.is_some());
         gauge(encoder, "kafka_trouble", "1 while Kafka does not answer", trouble)?;
-        let lag = kafka
-            .lag
-            .iter()
-            .map(|lag| (lag.partition.to_string(), lag.end.0.saturating_sub(lag.next.0)));
+        let lag = kafka.lag.iter().map(|lag| {
+            (self.bus.partition_name(lag.partition), lag.end.0.saturating_sub(lag.next.0))
+        });
         let help = "Records on the bus that this process has not read, of its partitions";
         gauges(encoder, "kafka_consumer_lag_records", help, "partition", lag)
     }

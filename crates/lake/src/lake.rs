@@ -69,12 +69,12 @@ pub struct LakeStatus {
 }
 
 impl Lake {
-    /// Whether nobody has the lake in `folder` open for writing. Changes nothing.
+    /// Whether the lake in `folder` could be opened so. Changes nothing.
     ///
     /// # Errors
-    /// [`LakeError::Locked`] if somebody has.
-    pub fn check_unused(folder: &Path) -> Result<(), LakeError> {
-        FolderLock::look(folder)
+    /// [`LakeError::Locked`] if somebody has it who does not share it likewise.
+    pub fn check_unused(folder: &Path, sharing: Sharing) -> Result<(), LakeError> {
+        FolderLock::look(folder, sharing)
     }
 
     /// Opens the lake in `folder` for writing, creating what is missing.

@@ -35,15 +35,15 @@ pub(crate) struct FolderLock {
 }
 
 impl FolderLock {
-    /// Says who writes the lake in `folder`, if anybody; changes nothing.
-    pub(crate) fn look(folder: &Path) -> Result<(), LakeError> {
+    /// Says who keeps the lake in `folder` from being written so, if anybody; changes nothing.
+    pub(crate) fn look(folder: &Path, sharing: Sharing) -> Result<(), LakeError> {
         let path = folder.join("lake.lock");
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(LakeError::io(&path)(error)),
         };
-        match is_taken(&file, &path, Sharing::Alone, Duration::ZERO)? {
+        match is_taken(&file, &path, sharing, Duration::ZERO)? {
             true => Ok(()),
             false => Err(locked(folder, holder(file))),
         }

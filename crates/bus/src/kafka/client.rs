@@ -119,9 +119,10 @@ pub(super) fn consumer(
 /// Above every fetch, below the first bytes of a TLS alert read as a length.
 const RECEIVE_BYTES: u32 = 300 << 20;
 
-/// Shown by Kafka's tools.
+/// Shown by Kafka's tools: host and process.
 fn client_id() -> String {
     let places = ["/proc/sys/kernel/hostname", "/etc/hostname"];
     let host = places.iter().find_map(|place| std::fs::read_to_string(place).ok());
-    format!("querywatch-{}", host.as_deref().map_or("unknown", str::trim))
+    let host = host.as_deref().map_or("unknown", str::trim);
+    format!("querywatch-{host}-{}", std::process::id())
 }

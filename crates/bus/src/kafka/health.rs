@@ -84,6 +84,8 @@ struct State {
     statistics: Statistics,
     brokers_up: u64,
     down_since: Option<Instant>,
+    /// Whether the log says that no broker answers.
+    is_told: bool,
     failure: Option<Failure>,
     /// What the brokers refuse besides connections, and since when.
     refusal: Option<(Instant, String)>,
@@ -149,8 +151,16 @@ impl Health {
         state.brokers_up = statistics.brokers.values().filter(up).count() as u64;
         state.statistics = statistics;
         if state.brokers_up == 0 {
-            state.down_since.get_or_insert_with(Instant::now);
+            let since = *state.down_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > PATIENCE && !state.is_told {
+                state.is_told = true;
+                let reason = state.failure.as_ref().map_or("no connection", |known| &known.reason);
+                tracing::warn!("no broker of Kafka answers, trying again: {reason}");
+            }
         } else {
+            if std::mem::take(&mut state.is_told) {
+                tracing::info!("a broker of Kafka answers again");
+            }
             (state.down_since, state.failure) = (None, None);
         }
     }
@@ -170,6 +180,10 @@ impl Health {
     }
 }
 
+/// Lines of librdkafka about what we know and tell ourselves: settings chosen on purpose, brokers
+/// that are away, and what follows from that.
+const QUIET: [&str; 6] = ["CONFWARN", "FAIL", "GETPID", "SESSTMOUT", "COMMITFAIL", "REQTMOUT"];
+
 /// What librdkafka calls back with, for one client.
 #[derive(Debug, Clone)]
 pub(super) struct Listener(pub(super) Arc<Health>);
@@ -183,7 +197,9 @@ impl ClientContext for Listener {
             let code = RDKafkaErrorCode::BrokerTransportFailure;
             Failure::of(code, line).into_iter().for_each(|failure| self.0.fail(failure));
         }
-        if matches!(level, RDKafkaLogLevel::Debug) {
+        if QUIET.contains(&facility) {
+            tracing::debug!(facility, "kafka: {line}");
+        } else if matches!(level, RDKafkaLogLevel::Debug) {
             tracing::trace!(facility, "kafka: {line}");
         } else if self.0.admits(line) {
             match level {

@@ -43,7 +43,7 @@ pub struct KafkaPartition {
 /// A member of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaGroupMember {
-    /// As it calls itself: `querywatch-<host>`.
+    /// As it calls itself: `querywatch-<host>-<process>`.
     pub client_id: String,
     /// From where the brokers see it connect.
     pub host: String,

@@ -24,12 +24,12 @@ async fn alone_or_shared() {
     let process = format!("process {}", std::process::id());
     assert_eq!(taken(Sharing::Shared).await, process);
     drop(alone);
-    Lake::check_unused(folder).expect("unused");
+    Lake::check_unused(folder, Sharing::Alone).expect("unused");
     let one = share(folder, &settings()).await;
     let two = share(folder, &settings()).await;
     drop(one);
     assert_eq!(taken(Sharing::Alone).await, "processes that share it");
-    Lake::check_unused(folder).expect_err("used");
+    Lake::check_unused(folder, Sharing::Alone).expect_err("used");
     drop(two);
     open(folder).await;
 }
