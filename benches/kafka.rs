@@ -116,10 +116,8 @@ fn side_by_side(logs: &[(&'static str, PathBuf)], events: usize) {
             let (begun, before) = (Instant::now(), judged());
             let took = wait(|| judged() >= events as f64);
             let rate = (events as f64 - before) / took.as_secs_f64();
-            println!(
-                "round {round}, {workers} worker(s) on a core each: {rate:.0} events/s over {:.1} s",
-                begun.elapsed().as_secs_f64()
-            );
+            let seconds = begun.elapsed().as_secs_f64();
+            println!("round {round}, workers: {workers}: {rate:.0} events/s over {seconds:.1} s");
             drop(processes);
         }
     }

@@ -129,6 +129,9 @@ fn use_and_attack(server: &Server) {
         assert!(!server.sql_as("qw_app", "wrong", "psql", "select 1"), "a wrong password");
     }
     assert!(server.sql_as("qw_app", "a-Secret-7", "psql", "select 1"), "the right one");
+    for account in ["admin", "backup", "oracle", "root", "test"] {
+        assert!(!server.sql_as(account, "Winter2026", "psql", "select 1"), "one password for all");
+    }
     for (sql, rule) in ATTACKS {
         assert!(server.sql(sql), "{rule}: {sql}");
     }

@@ -53,7 +53,8 @@ impl Run {
         let folder = DataFolder::open(&config.data)?;
         let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;
         let ended = runtime.block_on(async {
-            let running = Running::start(&config, &folder, self.role, Arc::new(log_alert)).await?;
+            let starting = Running::start(&config, &folder, self.role, Arc::new(log_alert));
+            let Some(running) = unless_told_to_stop(starting).await? else { return Ok(()) };
             announce(&running, &config, self.role);
             wait(&running).await?;
             stop(running).await
@@ -79,6 +80,18 @@ fn announce(running: &Running, config: &Config, role: Role) {
     eprintln!("querywatch: {}", parts.join("; "));
     if let Some(token) = &running.new_token {
         eprintln!("querywatch: the first token is in {}", token.display());
+    }
+}
+
+/// The start, which may wait for what others have to make first; none if a signal came before.
+async fn unless_told_to_stop(
+    starting: impl Future<Output = anyhow::Result<Running>>,
+) -> anyhow::Result<Option<Running>> {
+    let mut terminate = signal(SignalKind::terminate()).context("no signals here")?;
+    tokio::select! {
+        started = starting => started.map(Some),
+        _ = terminate.recv() => Ok(None),
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("no signals here").map(|()| None),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Reads of audit data as audit events: who asked what, on the same bus as everything else.
 
-use bus::{Bus, Record};
+use std::time::Duration;
+
+use bus::{Bus, BusError, Record};
 use event::vocabulary::{Action, Evidence, Outcome, StatementState, TimeBasis};
 use event::{AuditEvent, EventBatchBuilder, EventId};
 use query::api::Access;
@@ -12,13 +14,16 @@ use super::partition::{Portion, divide};
 
 const NAME: &str = "querywatch";
 
+/// Before trying again.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Reads taken together.
 const ACCESSES_AT_ONCE: usize = 256;
 
 /// Publishes reads until nobody reads any more.
 pub async fn publish(mut accesses: Receiver<Access>, bus: Bus) {
     let key = EventId::of(&[NAME.as_bytes(), &now().0.to_le_bytes()]);
-    let mut position = 0;
+    let (mut position, mut is_found) = (0, false);
     let mut taken = Vec::new();
     while accesses.recv_many(&mut taken, ACCESSES_AT_ONCE).await > 0 {
         let mut builder = EventBatchBuilder::default();
@@ -28,14 +33,40 @@ pub async fn publish(mut accesses: Receiver<Access>, bus: Bus) {
         }
         for portion in divide(builder.finish(), bus.partitions()) {
             let partition = portion.partition;
-            let appended = match seal(portion, key, position, bus.partitions()) {
-                Ok(record) => bus.append(partition, vec![record]).await.map_err(Into::into),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = appended {
-                tracing::error!("reads of audit data could not be recorded: {error:#}");
+            match seal(portion, key, position, bus.partitions()) {
+                Ok(record) => append(&bus, partition, record, &mut is_found).await,
+                Err(error) => tracing::error!("reads of audit data are not recorded: {error:#}"),
             }
         }
+    }
+}
+
+/// Tries until it is done, or the bus is shut down: while Kafka is away, so are answers once the
+/// reads that wait are too many.
+async fn append(bus: &Bus, partition: u32, record: Record, is_found: &mut bool) {
+    let mut is_told = false;
+    loop {
+        let ready = match bus {
+            Bus::Kafka(kafka) if !*is_found => kafka.ensure_topic().await,
+            _ => Ok(()),
+        };
+        *is_found = ready.is_ok();
+        let appended = match ready {
+            Ok(()) => bus.append(partition, vec![record.clone()]).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match appended {
+            Ok(()) => return,
+            Err(BusError::Closed) => {
+                return tracing::error!("reads of audit data were not recorded before the stop");
+            }
+            Err(error) if !is_told => {
+                is_told = true;
+                tracing::warn!("reads of audit data wait to be recorded: {error}");
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -9,6 +9,7 @@ use lake::{Lake, LakeError, LakeReader, LakeView};
 use query::Engine;
 use query::api::{Probes, Service};
 use state::State;
+use tokio::task::JoinHandle as Task;
 
 use super::board::SourceBoard;
 use super::folder::DataFolder;
@@ -71,7 +72,10 @@ impl OpenLake {
     /// Positions as committed with the events.
     pub fn position(&self, name: &str) -> Option<i64> {
         match self {
-            Self::Own(lake) => lake.positions().get(name).copied(),
+            Self::Own(lake) => {
+                told(lake.follow());
+                lake.positions().get(name).copied()
+            }
             Self::Others(lake) => {
                 told(lake.follow());
                 lake.positions().get(name).copied()
@@ -87,7 +91,8 @@ fn told(followed: Result<(), LakeError>) {
     }
 }
 
-/// The service; reads of audit data go to the bus as events of their own.
+/// The service, and what takes reads of audit data to the bus as events of their own: it ends
+/// after the service.
 pub fn service(
     config: &Config,
     folder: &DataFolder,
@@ -97,12 +102,12 @@ pub fn service(
     board: SourceBoard,
     lags: LagBoard,
     probes: Probes,
-) -> anyhow::Result<Service> {
+) -> anyhow::Result<(Service, Task<()>)> {
     std::fs::create_dir_all(folder.spill()).context("the folder `spill` cannot be made")?;
     let engine = Engine::new(config.query.clone(), &folder.spill(), Some(state.clone()))?;
     let (access, accessed) = tokio::sync::mpsc::channel(ACCESSES_MAX);
-    tokio::spawn(super::access::publish(accessed, bus));
-    Ok(Service {
+    let recording = tokio::spawn(super::access::publish(accessed, bus));
+    let service = Service {
         engine: Arc::new(engine),
         state,
         view: Arc::new(move || lake.view()),
@@ -110,5 +115,6 @@ pub fn service(
         lags: Arc::new(move || lags.lags()),
         probes,
         access,
-    })
+    };
+    Ok((service, recording))
 }

@@ -1,7 +1,7 @@
 //! `ingest`: logs that exist, read to their end without the bus. The files are their own log:
 //! their positions enter the table in the commit of their rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -93,7 +93,7 @@ pub fn backfill(
         Some(known) => judges.restore(&known.detector)?,
         None => judges.make()?,
     };
-    let reading = ReadingFile::open(folder.reading())?;
+    let reading = ReadingFile::open(folder.reading(), BTreeSet::new())?;
     let files = reading.files(&source.name, known.as_ref());
     let known = known.unwrap_or_default();
     let snapshot = known.ingested.get(&source.name).map(|kept| kept.stream.clone());

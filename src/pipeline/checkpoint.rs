@@ -79,8 +79,10 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
 /// Writes a checkpoint so that a crash leaves either the old one or the new one.
 pub fn write<T: Serialize>(path: &Path, checkpoint: &T) -> anyhow::Result<()> {
     let body = rmp_serde::to_vec_named(checkpoint).context("a checkpoint cannot be encoded")?;
+    // Of each process its own: one that was stopped in the middle must not write into what
+    // another has put in place since.
     let mut new = path.to_path_buf();
-    new.set_extension("checkpoint.new");
+    new.set_extension(format!("{}.new", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&new)?;
         file.write_all(MAGIC)?;

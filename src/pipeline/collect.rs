@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bus::{EmbeddedBus, Record};
 use event::{EventBatch, EventId, Reject, Timestamp};
 use futures::future::try_join_all;
@@ -13,6 +13,7 @@ use ingest::source::{FileData, FilePositions, Notice, SourceItem};
 use ingest::{Decoded, Stream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
 
 use super::board::SourceEntry;
 use super::checkpoint::SourceCheckpoint;
@@ -40,10 +41,16 @@ pub struct Collector {
     pub reading: Arc<ReadingFile>,
     pub published: Published,
     pub entry: Arc<SourceEntry>,
+    pub stop: CancellationToken,
+    /// The log takes no more at once.
+    pub append_bytes_max: usize,
 }
 
 /// Bytes published at a time; the log takes no more than its queue holds.
 const APPEND_BYTES: usize = 8 << 20;
+
+/// Key and headers of a record, and what the log adds, at most.
+const RECORD_HEAD_BYTES: usize = 1 << 10;
 
 /// What is about to be published.
 #[derive(Default)]
@@ -55,12 +62,16 @@ struct Batch {
     ends: Vec<(EventId, u64)>,
 }
 
+/// How often a source that gives nothing says so.
+const KEEP_QUIET: Duration = Duration::from_secs(60);
+
 /// What changes from item to item.
 struct Progress {
     /// End of what was fed of each file.
     fed: HashMap<EventId, u64>,
     flush_at: Option<Instant>,
     keep_at: Instant,
+    kept_at: Instant,
     is_kept: bool,
 }
 
@@ -71,7 +82,8 @@ impl Collector {
             fed: HashMap::new(),
             flush_at: None,
             keep_at: Instant::now() + KEEP,
-            is_kept: true,
+            kept_at: Instant::now(),
+            is_kept: false,
         };
         loop {
             let until = progress.flush_at.unwrap_or(progress.keep_at);
@@ -81,7 +93,9 @@ impl Collector {
                     progress.flush_at.get_or_insert_with(|| Instant::now() + GRACE);
                 }
                 Ok(Some(SourceItem::Notice(notice))) => self.notice(&notice),
-                Ok(Some(SourceItem::Finished) | None) => break,
+                Ok(Some(SourceItem::Finished)) => break,
+                Ok(None) if self.stop.is_cancelled() => break,
+                Ok(None) => bail!("the reader of source `{}` has ended by itself", self.name),
                 Err(_elapsed) => {}
             }
             if progress.flush_at.is_some_and(|at| at <= Instant::now()) {
@@ -90,6 +104,10 @@ impl Collector {
             }
             if progress.keep_at <= Instant::now() {
                 progress.keep_at = Instant::now() + KEEP;
+                // A quiet source must not hold back what the log may forget of the others.
+                if progress.kept_at.elapsed() >= KEEP_QUIET {
+                    progress.is_kept = false;
+                }
                 self.keep(&mut progress)?;
             }
         }
@@ -144,11 +162,15 @@ impl Collector {
             batch.ends.push((decoded.file, decoded.end));
             for (partition, envelope) in self.envelopes(decoded) {
                 let record = envelope.seal()?;
-                batch.bytes += record.payload.len();
+                let bytes = record.payload.len() + RECORD_HEAD_BYTES;
+                if batch.bytes + bytes > self.append_bytes_max.min(APPEND_BYTES) {
+                    // The ends wait: what is left of their part follows.
+                    let ends = std::mem::take(&mut batch.ends);
+                    self.append(std::mem::take(&mut batch))?;
+                    batch.ends = ends;
+                }
+                batch.bytes += bytes;
                 batch.records.entry(partition).or_default().push(record);
-            }
-            if batch.bytes >= APPEND_BYTES {
-                self.append(std::mem::take(&mut batch))?;
             }
         }
         self.append(batch)
@@ -231,7 +253,7 @@ impl Collector {
         let kept = SourceCheckpoint { log, files, stream };
         match self.reading.keep(&self.name, kept) {
             Ok(wanted) => {
-                progress.is_kept = true;
+                (progress.is_kept, progress.kept_at) = (true, Instant::now());
                 self.runtime.block_on(async {
                     for (partition, offset) in (0..).zip(wanted) {
                         self.log.commit(COLLECT, partition, bus::Offset(offset)).await?;

@@ -1,7 +1,7 @@
 //! The part that reads sources: a collector each, the log that they write, and with Kafka the
 //! forwarder of that log.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, ensure};
@@ -44,6 +44,7 @@ struct Shared {
     known: Option<Detection>,
     published: Published,
     board: SourceBoard,
+    append_bytes_max: usize,
 }
 
 impl Collecting {
@@ -58,11 +59,27 @@ impl Collecting {
     ) -> anyhow::Result<Self> {
         let stored = stored_positions(folder).await?;
         prepare(&log, config.bus.kind, config.bus.partitions, &stored, folder).await?;
-        let reading = Arc::new(ReadingFile::open(folder.reading())?);
+        let names = config.sources.iter().map(|source| source.name.clone()).collect();
+        let reading = Arc::new(ReadingFile::open(folder.reading(), names)?);
         let (partitions, from) = (config.bus.partitions, reading.scan_from());
         let published = Published::find(&log, partitions, &from, stored.into_iter()).await?;
         let known = checkpoint::read(&folder.detection())?;
-        let shared = Shared { log: log.clone(), partitions, reading, known, published, board };
+        ensure!(
+            matches!(from.len(), 0 | 1) || from.len() == partitions as usize,
+            "bus.partitions was {} and is {partitions}: events that were read would travel twice; \
+             set it back, or begin with another data folder",
+            from.len()
+        );
+        let append_bytes_max = config.bus.queue_bytes as usize;
+        let shared = Shared {
+            log: log.clone(),
+            partitions,
+            reading,
+            known,
+            published,
+            board,
+            append_bytes_max,
+        };
         let mut collectors = Vec::new();
         for source in &config.sources {
             let collector = shared.collector(source, &stops.sources)?;
@@ -71,7 +88,9 @@ impl Collecting {
         }
         let forwarding = match bus {
             Bus::Embedded(_) => None,
-            Bus::Kafka(kafka) => Some(Forwarding::start(log.clone(), kafka.clone(), stops)),
+            Bus::Kafka(kafka) => {
+                Some(Forwarding::start(log.clone(), kafka.clone(), config.bus.queue_bytes, stops))
+            }
         };
         Ok(Self { collectors, forwarding, log })
     }
@@ -83,8 +102,9 @@ impl Collecting {
         move || {
             let stalled = log.status().partitions.into_iter().find_map(|part| part.stall);
             stalled.or_else(|| {
-                let trouble = trouble.as_ref()?;
-                trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+                let troubles = trouble.as_ref()?;
+                let troubles = troubles.lock().unwrap_or_else(PoisonError::into_inner);
+                troubles.values().next().cloned()
             })
         }
     }
@@ -106,14 +126,16 @@ impl Collecting {
 }
 
 impl Forwarding {
-    fn start(log: EmbeddedBus, kafka: KafkaBus, stops: &Stops) -> Self {
+    fn start(log: EmbeddedBus, kafka: KafkaBus, queue_bytes: u32, stops: &Stops) -> Self {
         let (stop, trouble) = (CancellationToken::new(), ForwardTrouble::default());
-        let forwarder = Forwarder { log, kafka, trouble: trouble.clone(), stop: stop.clone() };
+        let forwarder =
+            Forwarder { log, kafka, queue_bytes, trouble: trouble.clone(), stop: stop.clone() };
         let failed = stops.abandon.clone();
         let task = tokio::spawn(async move {
+            let failing = failed.drop_guard();
             let ended = forwarder.run().await;
-            if ended.is_err() {
-                failed.cancel();
+            if ended.is_ok() {
+                failing.disarm();
             }
             ended
         });
@@ -150,6 +172,8 @@ impl Shared {
             reading: self.reading.clone(),
             published: self.published.clone(),
             entry: self.board.add(source),
+            stop: stop.clone(),
+            append_bytes_max: self.append_bytes_max,
         })
     }
 }
@@ -178,15 +202,15 @@ async fn prepare(
     if kind == BusKind::Embedded {
         ensure!(
             !was_forwarded,
-            "the log in {} goes to Kafka; to leave Kafka, see that all of it was forwarded and \
-             stored, then move the folder away",
+            "the log in {} goes to Kafka; to leave Kafka, begin with another data folder",
             folder.bus().display()
         );
         log.register(DETECT).await?;
         return Ok(());
     }
     log.register(FORWARD).await?;
-    if !was_forwarded {
+    // Detection is forgotten last: until then a start that was broken off begins again.
+    if !was_forwarded || log.committed(DETECT, 0).is_some() {
         for partition in 0..partitions {
             let name = bus_position(&partition.to_string());
             let at = stored.iter().find(|(known, _)| *known == name);

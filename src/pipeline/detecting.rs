@@ -75,6 +75,7 @@ impl Detecting {
             board: board.clone(),
             shards: Default::default(),
             waiting: None,
+            is_lost: false,
         };
         let worker = spawn("detect", &stops.abandon, move || worker.run())?;
         tokio::spawn(upkeep(lake.clone(), stops.rest.clone()));

@@ -1,6 +1,7 @@
 //! From the log of this machine to Kafka, each partition in order. While Kafka is away the log
 //! keeps what comes.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,11 @@ use tokio_util::sync::CancellationToken;
 /// The name under which the log keeps what has not been forwarded.
 pub const FORWARD: &str = "forward";
 
-/// Bytes on their way at once, of one partition.
-const READ_BYTES: u64 = 4 << 20;
+/// Bytes on their way at once, of one partition, at most; of all together, about a queue.
+const READ_BYTES_MAX: u64 = 4 << 20;
+
+/// Key and headers of a record, at most.
+const RECORD_HEAD_BYTES: u64 = 1 << 10;
 
 /// Before the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -25,13 +29,15 @@ const KEEP: Duration = Duration::from_millis(500);
 /// How often the same trouble is told again.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// Why nothing can be forwarded, if so.
-pub type ForwardTrouble = Arc<Mutex<Option<String>>>;
+/// Why partitions cannot be forwarded, of those that cannot.
+pub type ForwardTrouble = Arc<Mutex<BTreeMap<u32, String>>>;
 
 /// Forwards until it is told to stop.
 pub struct Forwarder {
     pub log: EmbeddedBus,
     pub kafka: KafkaBus,
+    /// What Kafka's producer takes at once.
+    pub queue_bytes: u32,
     pub trouble: ForwardTrouble,
     pub stop: CancellationToken,
 }
@@ -59,10 +65,10 @@ impl Forwarder {
         let mut warned = None;
         loop {
             let Err(error) = self.kafka.ensure_topic().await else {
-                self.set_trouble(None);
+                self.set_trouble(0, None);
                 return true;
             };
-            self.tell(&error, &mut warned);
+            self.tell(0, &error, &mut warned);
             if self.is_stopped_after(PAUSE).await {
                 return false;
             }
@@ -77,12 +83,16 @@ impl Forwarder {
             let until_kept = keep_at.saturating_duration_since(Instant::now());
             let deliveries = tokio::select! {
                 () = self.stop.cancelled() => break,
-                deliveries = self.log.read(partition, next, READ_BYTES) => Some(deliveries?),
+                deliveries = self.log.read(partition, next, self.read_bytes()) => Some(deliveries?),
                 () = tokio::time::sleep(until_kept), if kept < next => None,
             };
             if let Some(deliveries) = deliveries {
                 let end = deliveries.last().map_or(next, Delivery::next);
-                if !self.append(partition, records(partition, deliveries)).await {
+                let mut is_stopped = false;
+                for records in self.portions(records(partition, deliveries)) {
+                    is_stopped = is_stopped || !self.append(partition, records).await;
+                }
+                if is_stopped {
                     break;
                 }
                 next = end;
@@ -95,6 +105,10 @@ impl Forwarder {
         if kept < next { self.keep(partition, next).await } else { Ok(()) }
     }
 
+    fn read_bytes(&self) -> u64 {
+        (u64::from(self.queue_bytes) / u64::from(self.kafka.partitions()) / 2).min(READ_BYTES_MAX)
+    }
+
     /// Appends until it is done; false if it was told to stop before.
     async fn append(&self, partition: u32, records: Vec<Record>) -> bool {
         let mut warned = None;
@@ -105,15 +119,33 @@ impl Forwarder {
             };
             match appended {
                 Ok(_) => {
-                    self.set_trouble(None);
+                    self.set_trouble(partition, None);
                     return true;
                 }
-                Err(error) => self.tell(&error, &mut warned),
+                Err(error) => self.tell(partition, &error, &mut warned),
             }
             if self.is_stopped_after(PAUSE).await {
                 return false;
             }
         }
+    }
+
+    /// As many together as the queue takes.
+    fn portions(&self, records: Vec<Record>) -> Vec<Vec<Record>> {
+        let (mut portions, mut room): (Vec<Vec<Record>>, u64) = (Vec::new(), 0);
+        for record in records {
+            let bytes = record.payload.len() as u64 + RECORD_HEAD_BYTES;
+            if let Some(portion) = portions.last_mut()
+                && bytes <= room
+            {
+                portion.push(record);
+            } else {
+                room = u64::from(self.queue_bytes);
+                portions.push(vec![record]);
+            }
+            room = room.saturating_sub(bytes);
+        }
+        portions
     }
 
     async fn keep(&self, partition: u32, next: Offset) -> anyhow::Result<()> {
@@ -125,16 +157,20 @@ impl Forwarder {
         tokio::time::timeout(pause, self.stop.cancelled()).await.is_ok()
     }
 
-    fn tell(&self, error: &BusError, warned: &mut Option<Instant>) {
-        self.set_trouble(Some(format!("nothing reaches Kafka: {error}")));
+    fn tell(&self, partition: u32, error: &BusError, warned: &mut Option<Instant>) {
+        self.set_trouble(partition, Some(format!("nothing reaches Kafka: {error}")));
         if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
             *warned = Some(Instant::now());
             tracing::warn!("nothing reaches Kafka, what comes waits in the log: {error}");
         }
     }
 
-    fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    fn set_trouble(&self, partition: u32, trouble: Option<String>) {
+        let mut troubles = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            Some(trouble) => troubles.insert(partition, trouble),
+            None => troubles.remove(&partition),
+        };
     }
 }
 

@@ -92,8 +92,12 @@ fn lags(bus: &Bus, lake: Option<&OpenLake>, inspected: &KafkaInspection) -> Vec<
         Some(format!("{} at {}", member.client_id, member.host.trim_start_matches('/')))
     };
     let partitions = inspected.partitions.iter();
-    let of =
-        |part: &KafkaPartition| lag(bus, lake, part.partition, part.end.0, worker(part.partition));
+    let of = |part: &KafkaPartition| {
+        let mut lag = lag(bus, lake, part.partition, part.end.0, worker(part.partition));
+        // What retention has deleted lags no more.
+        lag.lag = lag.lag.min(part.end.0.saturating_sub(part.start.0));
+        lag
+    };
     partitions.map(of).collect()
 }
 

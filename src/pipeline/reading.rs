@@ -1,6 +1,6 @@
 //! How far the sources are read, shared by their collectors and kept in one file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -21,13 +21,15 @@ const SCAN_BYTES: u64 = 16 << 20;
 pub struct ReadingFile {
     path: PathBuf,
     reading: Mutex<Reading>,
+    /// Sources that are read now: others publish nothing.
+    active: BTreeSet<String>,
 }
 
 impl ReadingFile {
-    /// Reads the file, if it is there.
-    pub fn open(path: PathBuf) -> anyhow::Result<Self> {
+    /// Reads the file, if it is there; for these sources.
+    pub fn open(path: PathBuf, active: BTreeSet<String>) -> anyhow::Result<Self> {
         let reading = checkpoint::read(&path)?.unwrap_or_default();
-        Ok(Self { path, reading: Mutex::new(reading) })
+        Ok(Self { path, reading: Mutex::new(reading), active })
     }
 
     /// What was kept of a source.
@@ -37,7 +39,7 @@ impl ReadingFile {
 
     /// Where in each partition of the log to look for what was published since.
     pub fn scan_from(&self) -> Vec<u64> {
-        oldest(&self.lock())
+        oldest(&self.lock(), &self.active)
     }
 
     /// Keeps how far a source is read, and returns from where each partition of the log may be
@@ -46,7 +48,7 @@ impl ReadingFile {
         let mut reading = self.lock();
         reading.sources.insert(name.to_owned(), source);
         checkpoint::write(&self.path, &*reading)?;
-        Ok(oldest(&reading))
+        Ok(oldest(&reading, &self.active))
     }
 
     /// Every file that was ever read, by `run` or by `ingest`: the furthest position of each.
@@ -69,10 +71,12 @@ impl ReadingFile {
     }
 }
 
-/// By partition, the oldest end that a source has kept; nothing for partitions that are new.
-fn oldest(reading: &Reading) -> Vec<u64> {
-    let partitions = reading.sources.values().map(|source| source.log.len()).min().unwrap_or(0);
-    let of = |partition: usize| reading.sources.values().map(move |source| source.log[partition]);
+/// By partition, the oldest end that an active source has kept; nothing for partitions that are
+/// new, or if one of them has kept nothing yet.
+fn oldest(reading: &Reading, active: &BTreeSet<String>) -> Vec<u64> {
+    let kept = || active.iter().filter_map(|name| reading.sources.get(name));
+    let partitions = kept().map(|source| source.log.len()).min().unwrap_or(0);
+    let of = |partition: usize| kept().map(move |source| source.log[partition]);
     (0..partitions).map(|partition| of(partition).min().unwrap_or(0)).collect()
 }
 

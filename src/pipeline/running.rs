@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
 use bus::{Bus, BusKind, EmbeddedBus, KafkaBus};
@@ -27,6 +28,9 @@ use super::metrics::PipelineMetrics;
 use super::role::Role;
 use crate::config::Config;
 
+/// How long the last reads of audit data may take to reach the bus.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Everything that runs in this process.
 pub struct Running {
     /// Where the process listens.
@@ -36,6 +40,7 @@ pub struct Running {
     collecting: Option<Collecting>,
     detecting: Option<Detecting>,
     listening: Task<std::io::Result<()>>,
+    recording: Option<Task<()>>,
     bus: Bus,
     log: Option<EmbeddedBus>,
     hindrance: Hindrance,
@@ -104,7 +109,7 @@ impl Running {
         }));
         let hindrance = hindrance(&bus, collecting.as_ref(), detecting.as_ref(), &stops);
         let probes = Probes { hindrance: hindrance.clone(), registry: Arc::new(registry) };
-        let mut new_token = None;
+        let (mut new_token, mut recording) = (None, None);
         let listening = match state {
             Some(state) if role.serves() => {
                 new_token = state.ensure_admin_token(folder.path(), now()).await?;
@@ -113,7 +118,7 @@ impl Running {
                     None => OpenLake::of_others(folder).await?,
                 };
                 tokio::spawn(lags.clone().watch(bus.clone(), lake.clone(), stops.rest.clone()));
-                let service = answering::service(
+                let (service, recorder) = answering::service(
                     config,
                     folder,
                     lake,
@@ -123,6 +128,7 @@ impl Running {
                     lags,
                     probes,
                 )?;
+                recording = Some(recorder);
                 tokio::spawn(service.serve(listener, stops.rest.clone()))
             }
             _ => tokio::spawn(probes.serve(listener, stops.rest.clone())),
@@ -133,6 +139,7 @@ impl Running {
             collecting,
             detecting,
             listening,
+            recording,
             bus,
             log,
             hindrance,
@@ -163,6 +170,10 @@ impl Running {
         }
         self.stops.rest.cancel();
         let served = self.listening.await.context("the service could not be waited for")?;
+        if let Some(recording) = self.recording {
+            // Kafka may be away: then what waits is told to be lost.
+            let _ = tokio::time::timeout(PATIENCE, recording).await;
+        }
         self.bus.shutdown().await.context("the bus cannot be closed")?;
         if let Some(log) = self.log {
             log.shutdown().await.context("the log cannot be closed")?;
@@ -186,8 +197,8 @@ async fn open_bus(
     }
     // Detection is nothing without Kafka; the others have work meanwhile.
     let bus = match role {
-        Role::Collect | Role::Serve => Bus::Kafka(KafkaBus::open_unconnected(settings)?),
-        Role::All | Role::Detect => Bus::open(settings, &path).await?,
+        Role::Detect => Bus::open(settings, &path).await?,
+        _ => Bus::Kafka(KafkaBus::open_unconnected(settings)?),
     };
     let log = if role.collects() { Some(EmbeddedBus::open(settings, &path).await?) } else { None };
     Ok((bus, log))
@@ -221,9 +232,11 @@ pub fn spawn(
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
+            // A panic is a failure too.
+            let failing = failed.drop_guard();
             let ended = work();
-            if ended.is_err() {
-                failed.cancel();
+            if ended.is_ok() {
+                failing.disarm();
             }
             ended
         })

@@ -1,9 +1,11 @@
 //! Detection of one partition: what it knows, and how far it is.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, bail};
 use bus::{Delivery, Offset, Record};
 use event::{EventId, Reject};
 use lake::Claim;
@@ -18,6 +20,13 @@ use super::store::{Knowledge, Order, Rows};
 
 /// How often what detection knows is kept; after a crash so much is judged again.
 const KEEP: Duration = Duration::from_secs(30);
+
+/// How often it is told that records are not ours.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// How far beyond its last row a record may say that its file is published. Parts of files are
+/// smaller; a record that says more would have later rows taken for known.
+const REACH_BYTES_MAX: u64 = 256 << 20;
 
 /// One partition at work.
 pub struct Shard {
@@ -37,6 +46,9 @@ pub struct Shard {
     path: PathBuf,
     kept: u64,
     keep_at: Instant,
+    /// Records that were not ours, and when it was told last.
+    foreign: u64,
+    foreign_told: Option<Instant>,
     /// How far `ingest` has read; carried from checkpoint to checkpoint.
     ingested: BTreeMap<String, SourceCheckpoint>,
 }
@@ -68,13 +80,7 @@ impl Shard {
         };
         // Who knows nothing yet judges everything that the bus still has, stored or not: an
         // attack may have begun before.
-        let mut known = known.unwrap_or_default();
-        if stored.events < known.bus {
-            // The table was put back to an older state: what it lacks comes again.
-            tracing::warn!(partition = place.name, "the table is behind what detection knows");
-            known.ends = Ends::default();
-            known.bus = stored.events;
-        }
+        let known = known.unwrap_or_default();
         Self {
             judge,
             name: place.name,
@@ -86,6 +92,8 @@ impl Shard {
             path: place.path,
             kept: known.bus,
             keep_at: Instant::now() + KEEP,
+            foreign: 0,
+            foreign_told: None,
             ingested: known.ingested,
         }
     }
@@ -148,11 +156,11 @@ impl Shard {
         record: &Record,
         ingested: &BTreeMap<String, i64>,
     ) -> anyhow::Result<Rows> {
-        let envelope = match Envelope::open(record) {
+        let envelope = match open(record) {
             Ok(envelope) => envelope,
             Err(error) => {
                 let reason = format!("record {offset} of partition {}: {error:#}", self.name);
-                tracing::error!("not one of ours, kept as a reject: {reason}");
+                self.tell_foreign(&reason);
                 let rejects = vec![self.foreign(offset, record, reason)];
                 return Ok(Rows { rejects, ..Rows::default() });
             }
@@ -167,11 +175,23 @@ impl Shard {
                 self.judge.count_by_client(&copied)?;
                 None
             }
-            Some(events) if self.is_share => Some(self.judge.judge_share(events)?),
+            Some(events) if self.is_share && partitions > 1 => {
+                Some(self.judge.judge_share(events)?)
+            }
             Some(events) => Some(self.judge.judge(events)?),
             None => None,
         };
         Ok(Rows { events, rejects, ..Rows::default() })
+    }
+
+    /// Once a minute: whoever writes to the bus must not be able to flood the log.
+    fn tell_foreign(&mut self, reason: &str) {
+        self.foreign += 1;
+        if self.foreign_told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            self.foreign_told = Some(Instant::now());
+            let count = self.foreign;
+            tracing::error!(count, "not one of ours, kept as a reject: {reason}");
+        }
     }
 
     /// A record of the bus that is not ours, kept as what it is.
@@ -187,6 +207,24 @@ impl Shard {
             bytes: record.payload.to_vec(),
         }
     }
+}
+
+/// Reads a record that anyone may have written.
+fn open(record: &Record) -> anyhow::Result<Envelope> {
+    // The Arrow library panics on some things that it could refuse.
+    let opened = catch_unwind(AssertUnwindSafe(|| Envelope::open(record)));
+    let envelope = opened.unwrap_or_else(|_| bail!("its events are damaged"))?;
+    let last_event = envelope.events.as_ref().and_then(|events| {
+        let last = events.len().checked_sub(1)?;
+        Some(events.rows().row(last).position())
+    });
+    let last_reject = envelope.rejects.iter().map(|reject| reject.position).max();
+    let last = last_event.max(last_reject).context("it holds nothing")?;
+    let reach = envelope.end.checked_sub(last.cast_unsigned());
+    if last < 0 || reach.is_none_or(|reach| reach > REACH_BYTES_MAX) {
+        bail!("it ends at {} of its file, its last row is at {last}", envelope.end);
+    }
+    Ok(envelope)
 }
 
 /// Name of a partition's position in the table.

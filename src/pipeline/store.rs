@@ -14,6 +14,7 @@ use lake::{Claim, LakeError, Writer};
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{self, Detection};
+use super::running::spawn;
 
 /// Orders that may wait for the lake. While it cannot write, detection goes on until so many
 /// wait; then it waits too, and the bus keeps what comes.
@@ -21,6 +22,9 @@ const ORDERS_MAX: usize = 64;
 
 /// How often a quiet writer looks whether a commit is due.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Before asking again whether there is room for an order.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What the thread is told to do, in order.
 pub enum Order {
@@ -90,11 +94,9 @@ impl Store {
         let (orders, received) = sync_channel(ORDERS_MAX);
         let progress = Arc::<Progress>::default();
         let handle = StoreHandle { orders, progress: progress.clone() };
+        let failed = abandon.clone();
         let storing = Storing { writer, positions: BTreeMap::new(), progress, abandon };
-        let thread = std::thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || storing.run(&received))
-            .context("no thread for the lake; raise the limit of tasks")?;
+        let thread = spawn("store", &failed, move || storing.run(&received))?;
         Ok((Self { thread }, handle))
     }
 
@@ -108,6 +110,18 @@ impl Store {
 }
 
 impl StoreHandle {
+    /// Gives an order by then; false if too many wait for as long.
+    fn give_until(&self, mut order: Order, until: Instant) -> anyhow::Result<bool> {
+        loop {
+            match self.try_give(order)? {
+                None => return Ok(true),
+                Some(_) if Instant::now() >= until => return Ok(false),
+                Some(back) => order = back,
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
     /// Gives an order; waits while too many wait.
     pub fn give(&self, order: Order) -> anyhow::Result<()> {
         self.orders.send(order).ok().context(STOPPED)
@@ -122,19 +136,38 @@ impl StoreHandle {
         }
     }
 
-    /// Claims positions and says where they stand; none if it was superseded meanwhile.
-    pub fn claim(&self, names: Vec<String>) -> anyhow::Result<Option<Vec<Claim>>> {
+    /// Claims positions and says where they stand; none if that takes longer than `patience`, or
+    /// if it was superseded meanwhile.
+    pub fn claim(
+        &self,
+        names: Vec<String>,
+        patience: Duration,
+    ) -> anyhow::Result<Option<Vec<Claim>>> {
+        let until = Instant::now() + patience;
         let (reply, claims) = sync_channel(1);
-        self.give(Order::Claim { names, reply })?;
-        Ok(claims.recv().ok())
+        let is_given = self.give_until(Order::Claim { names, reply }, until)?;
+        let left = until.saturating_duration_since(Instant::now());
+        Ok(if is_given { claims.recv_timeout(left).ok() } else { None })
     }
 
-    /// Gives positions up once everything before is committed; false if that takes longer than
-    /// `patience`, in which case what waits may be stored by somebody else.
-    pub fn release(&self, names: Vec<String>, patience: Duration) -> anyhow::Result<bool> {
+    /// Keeps what is known and gives positions up, once everything before is committed; false if
+    /// that takes longer than `patience`, in which case what waits may be stored by somebody else.
+    pub fn release(
+        &self,
+        names: Vec<String>,
+        knowledge: Vec<Order>,
+        patience: Duration,
+    ) -> anyhow::Result<bool> {
+        let until = Instant::now() + patience;
+        for order in knowledge {
+            if !self.give_until(order, until)? {
+                return Ok(false);
+            }
+        }
         let (reply, released) = sync_channel(1);
-        self.give(Order::Release { names, reply })?;
-        Ok(released.recv_timeout(patience).is_ok())
+        let is_given = self.give_until(Order::Release { names, reply }, until)?;
+        let left = until.saturating_duration_since(Instant::now());
+        Ok(is_given && released.recv_timeout(left).is_ok())
     }
 
     /// Whether another process has taken a position over. Rows are dropped from then on.
@@ -200,6 +233,8 @@ impl Storing {
             Order::Rows(rows) => self.write(rows),
             Order::Keep(knowledge) => self.keep(knowledge),
             Order::Claim { names, reply } => {
+                // What waits may be of an earlier claim to the same.
+                self.commit()?;
                 let claims: Result<Vec<_>, _> =
                     names.iter().map(|name| self.writer.claim(name)).collect();
                 // The asker may have gone; then nobody needs the answer.

@@ -26,7 +26,10 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// How long a partition that is taken away may wait for the lake. What is not stored then is
 /// stored by who gets the partition.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Before looking for Kafka again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Detection's figures, by partition.
 pub type DetectionBoard = Arc<Mutex<BTreeMap<u32, Statistics>>>;
@@ -43,19 +46,24 @@ pub struct Worker {
     pub stop: CancellationToken,
     pub board: DetectionBoard,
     pub shards: BTreeMap<u32, Shard>,
-    /// An order that the lake has no room for yet.
-    pub waiting: Option<Order>,
+    /// An order about a partition that the lake has no room for yet.
+    pub waiting: Option<(u32, Order)>,
+    /// Whether what is known and what is stored may differ: membership begins anew.
+    pub is_lost: bool,
 }
 
 /// Why work as a member of the group ended.
 enum Ended {
     Stopped,
-    Superseded,
+    Lost,
 }
 
 impl Worker {
     /// Works; ends with a last checkpoint.
     pub fn run(mut self) -> anyhow::Result<()> {
+        if !self.find_topic() {
+            return Ok(());
+        }
         loop {
             let joined = self.runtime.block_on(self.bus.join(DETECT));
             let mut member = joined.context("detection cannot join its group")?;
@@ -65,22 +73,43 @@ impl Worker {
                 return Ok(());
             }
             self.shards.clear();
-            self.waiting = None;
+            (self.waiting, self.is_lost) = (None, false);
+            self.board.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.store.give(Order::Resume)?;
         }
+    }
+
+    /// Waits for Kafka; false if it was told to stop before.
+    fn find_topic(&self) -> bool {
+        let Bus::Kafka(kafka) = &self.bus else { return true };
+        let mut told = false;
+        while let Err(error) = self.runtime.block_on(kafka.ensure_topic()) {
+            if self.stop.is_cancelled() {
+                return false;
+            }
+            if !told {
+                told = true;
+                tracing::warn!("detection waits for Kafka: {error}");
+            }
+            std::thread::sleep(PAUSE);
+        }
+        true
     }
 
     fn work(&mut self, member: &mut Member) -> anyhow::Result<Ended> {
         let mut look_at = Instant::now();
         loop {
-            if self.store.is_superseded() {
-                return Ok(Ended::Superseded);
+            if self.store.is_superseded() || self.is_lost {
+                return Ok(Ended::Lost);
             }
-            if let Some(order) = self.waiting.take() {
-                // The lake has no room: nothing more is taken from the bus until it has.
-                self.waiting = self.store.try_give(order)?;
-                if self.waiting.is_some() {
-                    self.runtime.block_on(member.idle(LOOK))?;
+            if let Some((partition, order)) = self.waiting.take() {
+                self.give(partition, order)?;
+            }
+            if self.waiting.is_some() && !(self.is_group() && self.stop.is_cancelled()) {
+                // The lake has no room: nothing more is taken from the bus until it has, but the
+                // group is answered.
+                self.runtime.block_on(member.idle(LOOK))?;
+                if !member.has_change() {
                     continue;
                 }
             }
@@ -100,13 +129,7 @@ impl Worker {
     }
 
     fn next(&self, member: &mut Member) -> anyhow::Result<Option<Turn>> {
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                turn = member.next() => Ok(Some(turn.context("the bus cannot be read")?)),
-                () = tokio::time::sleep(LOOK) => Ok(None),
-            }
-        })
+        self.runtime.block_on(member.next_within(LOOK)).context("the bus cannot be read")
     }
 
     /// Whether it was told to stop and nothing is left that nobody else would do.
@@ -142,26 +165,33 @@ impl Worker {
     fn deliver(&mut self, partition: u32, delivery: Delivery) -> anyhow::Result<()> {
         let Some(shard) = self.shards.get_mut(&partition) else { return Ok(()) };
         if let Some(rows) = shard.take(delivery, &self.ingested)? {
-            self.give(Order::Rows(rows))?;
+            self.give(partition, Order::Rows(rows))?;
         }
         Ok(())
     }
 
-    /// The only place where an order may have to wait: [`work`](Self::work) reads no further.
-    fn give(&mut self, order: Order) -> anyhow::Result<()> {
-        self.waiting = self.store.try_give(order)?;
+    /// An order may have to wait: [`work`](Self::work) reads no further then.
+    fn give(&mut self, partition: u32, order: Order) -> anyhow::Result<()> {
+        self.waiting = self.store.try_give(order)?.map(|order| (partition, order));
         Ok(())
     }
 
     /// Reads the table, and starts there.
     fn take_over(&mut self, partitions: &[u32], member: &mut Member) -> anyhow::Result<()> {
-        let names: Vec<String> =
-            partitions.iter().map(|partition| self.bus.partition_name(*partition)).collect();
-        let positions = names.iter().map(|name| bus_position(name)).collect();
-        let Some(claims) = self.store.claim(positions)? else { return Ok(()) };
+        let mut places = Vec::new();
+        for partition in partitions {
+            places.push(self.place(*partition)?);
+        }
+        // After what is known was read: it was stored before it was kept, so that the table is
+        // never behind it, whoever still works on the partition.
+        let positions = places.iter().map(|(place, _)| bus_position(&place.name)).collect();
+        let Some(claims) = self.store.claim(positions, PATIENCE)? else {
+            self.is_lost = true;
+            return Ok(());
+        };
         let mut starts = Vec::new();
-        for ((partition, name), claim) in partitions.iter().zip(names).zip(claims) {
-            let shard = self.shard(*partition, name, claim)?;
+        for ((partition, (place, known)), claim) in partitions.iter().zip(places).zip(claims) {
+            let shard = self.shard(*partition, place, known, claim)?;
             tracing::info!(partition = shard.name, from = shard.next, "watching");
             starts.push((*partition, Offset(shard.next)));
             self.shards.insert(*partition, shard);
@@ -169,43 +199,75 @@ impl Worker {
         self.runtime.block_on(member.assign(&starts)).context("partitions cannot be taken")
     }
 
-    fn shard(&self, partition: u32, name: String, claim: lake::Claim) -> anyhow::Result<Shard> {
-        let partitions = self.bus.partitions();
-        let is_share = partitions > 1;
-        let whole = self.folder.detection();
-        let is_alone = !is_share && !self.is_group();
-        let path = if is_alone { whole.clone() } else { self.folder.detection_of(&name) };
-        let known: Option<Detection> = checkpoint::read(&path)?;
-        let judge = match &known {
-            Some(known) => self.judges.restore(&known.detector)?,
-            // What one machine has learnt is divided as its events are from now on.
-            None => match checkpoint::read::<Detection>(&whole)? {
-                Some(learnt) => {
-                    self.judges.restore_share(&learnt.detector, |instance, identity| {
-                        partition_of(instance, Some(identity), partitions) == partition
-                    })?
-                }
-                None => self.judges.make()?,
-            },
+    /// Where a partition is kept, and what is known of it.
+    fn place(&self, partition: u32) -> anyhow::Result<(Place, Option<Detection>)> {
+        let name = self.bus.partition_name(partition);
+        let is_share = self.bus.partitions() > 1;
+        if !is_share && !self.is_group() {
+            let path = self.folder.detection();
+            let known = checkpoint::read(&path)?;
+            return Ok((Place { name, is_share, path }, known));
+        }
+        let path = self.folder.detection_of(&name);
+        let known = checkpoint::read(&path).unwrap_or_else(|error| {
+            // Others would stumble over it likewise; the bus has what it takes to learn it anew.
+            tracing::error!("{error:#}; it is learnt again from what the bus has");
+            None
+        });
+        Ok((Place { name, is_share, path }, known))
+    }
+
+    fn shard(
+        &self,
+        partition: u32,
+        place: Place,
+        known: Option<Detection>,
+        claim: lake::Claim,
+    ) -> anyhow::Result<Shard> {
+        if let Some(known) = known {
+            let is_stored = claim.events.map_or(0, i64::cast_unsigned) >= known.bus;
+            if is_stored {
+                let judge = self.judges.restore(&known.detector)?;
+                return Ok(Shard::new(place, judge, Some(known), claim));
+            }
+            tracing::warn!(
+                partition = place.name,
+                "the table is older than what detection knows: all that the bus has is judged again"
+            );
+            return Ok(Shard::new(place, self.judges.make()?, None, claim));
+        }
+        // What one machine has learnt is divided as its events are from now on.
+        let learnt: Option<Detection> = match place.path == self.folder.detection() {
+            true => None,
+            false => checkpoint::read(&self.folder.detection())?,
         };
-        Ok(Shard::new(Place { name, is_share, path }, judge, known, claim))
+        let Some(learnt) = learnt else {
+            return Ok(Shard::new(place, self.judges.make()?, None, claim));
+        };
+        let partitions = self.bus.partitions();
+        let judge = self.judges.restore_share(&learnt.detector, |instance, identity| {
+            partition_of(instance, Some(identity), partitions) == partition
+        })?;
+        // The first partition of the log is the one that was read until now.
+        let is_same = !self.is_group() && partition == 0;
+        Ok(Shard::new(place, judge, is_same.then_some(learnt), claim))
     }
 
     /// Stores what is judged and keeps what is known, for who is next.
     fn give_up(&mut self, partitions: Vec<u32>, member: &mut Member) -> anyhow::Result<()> {
-        if let Some(order) = self.waiting.take() {
-            self.store.give(order)?;
-        }
-        let mut positions = Vec::new();
+        // What the lake has no room for is judged and stored by who is next.
+        let dropped = self.waiting.take_if(|(partition, _)| partitions.contains(partition));
+        let dropped = dropped.map(|(partition, _)| partition);
+        let (mut positions, mut knowledge) = (Vec::new(), Vec::new());
         for partition in &partitions {
             let Some(mut shard) = self.shards.remove(partition) else { continue };
-            if let Some(order) = shard.knowledge(true) {
-                self.store.give(order)?;
+            if dropped != Some(*partition) {
+                knowledge.extend(shard.knowledge(true));
             }
             positions.push(shard.position());
             self.board.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
         }
-        if !positions.is_empty() && !self.store.release(positions, PATIENCE)? {
+        if !positions.is_empty() && !self.store.release(positions, knowledge, PATIENCE)? {
             tracing::warn!(?partitions, "given up before all of it was stored; the next stores it");
         }
         self.runtime.block_on(member.release(&partitions)).context("partitions cannot be given up")
@@ -218,7 +280,7 @@ impl Worker {
             if self.waiting.is_none()
                 && let Some(order) = shard.knowledge(false)
             {
-                self.waiting = self.store.try_give(order)?;
+                self.waiting = self.store.try_give(order)?.map(|order| (*partition, order));
             }
             let position = shard.position();
             // Kafka keeps records as long as it was told to: there the mark only shows the lag.

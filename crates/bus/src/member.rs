@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use crate::{BusError, Delivery, Offset};
 
 pub use crate::embedded_member::EmbeddedMember;
@@ -39,9 +41,31 @@ impl Member {
     /// What comes next; waits for it. Safe to cancel. On Kafka it must be called again within
     /// five minutes, or the group takes the member for dead; [`Member::idle`] counts too.
     pub async fn next(&mut self) -> Result<Turn, BusError> {
+        loop {
+            if let Some(turn) = self.next_within(Duration::from_secs(60)).await? {
+                return Ok(turn);
+            }
+        }
+    }
+
+    /// What comes next, or nothing if nothing comes within `wait`. What comes is dealt with to
+    /// the end first, which may take longer: behind a damaged batch, what is left is searched
+    /// for. To be preferred to giving up [`Member::next`], which begins such a search anew.
+    pub async fn next_within(&mut self, wait: Duration) -> Result<Option<Turn>, BusError> {
         match self {
-            Member::Embedded(member) => member.next().await,
-            Member::Kafka(member) => member.next().await,
+            Member::Embedded(member) => match timeout(wait, member.next()).await {
+                Ok(turn) => turn.map(Some),
+                Err(_elapsed) => Ok(None),
+            },
+            Member::Kafka(member) => member.next_within(wait).await,
+        }
+    }
+
+    /// Whether the next turn is known, and a change of the group.
+    pub fn has_change(&self) -> bool {
+        match self {
+            Member::Embedded(_) => false,
+            Member::Kafka(member) => member.has_change(),
         }
     }
 

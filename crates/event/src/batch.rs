@@ -31,6 +31,9 @@ pub enum IpcError {
     /// The bytes are not those that were written.
     #[error("the checksum of the batch does not match its bytes")]
     Checksum,
+    /// Not a stream that we write.
+    #[error("not a stream of one plain batch: {0}")]
+    Foreign(&'static str),
     /// Not Arrow IPC, or damaged.
     #[error("not an Arrow IPC stream of events: {0}")]
     Arrow(#[from] ArrowError),
@@ -123,6 +126,7 @@ impl EventBatch {
         if crc32fast::hash(stream) != u32::from_le_bytes(*checksum) {
             return Err(IpcError::Checksum);
         }
+        crate::wire::check(stream).map_err(IpcError::Foreign)?;
         let reader = StreamReader::try_new(Cursor::new(stream), None)?;
         let mut batches = reader.collect::<Result<Vec<_>, _>>()?;
         let count = batches.len();

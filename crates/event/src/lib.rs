@@ -22,6 +22,7 @@ pub mod schema;
 mod text_column;
 mod timestamp;
 pub mod vocabulary;
+mod wire;
 
 pub use alert::Alert;
 pub use audit_event::AuditEvent;

@@ -1,7 +1,10 @@
 //! Who read audit data, and how: every such read is an audit event of its own.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use event::Timestamp;
+use tokio::sync::mpsc::error::SendTimeoutError;
 
 use super::Service;
 use super::auth::Caller;
@@ -29,6 +32,9 @@ pub struct Access {
     pub duration_us: i64,
 }
 
+/// How long an answer waits to be recorded.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 impl Service {
     /// Records a read before it is answered: an answer that leaves no trace is not given.
     pub(super) async fn record(
@@ -49,9 +55,15 @@ impl Service {
             rows: rows.map(|rows| rows as i64),
             duration_us: now().0.saturating_sub(begun.0),
         };
-        self.access
-            .send(access)
-            .await
-            .map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping"))
+        let sent = self.access.send_timeout(access, PATIENCE).await;
+        sent.map_err(|error| {
+            let detail = match error {
+                SendTimeoutError::Timeout(_) => {
+                    "reads cannot be recorded now, so none is answered; /readyz says why"
+                }
+                SendTimeoutError::Closed(_) => "the service is stopping",
+            };
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        })
     }
 }

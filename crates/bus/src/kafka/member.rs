@@ -11,6 +11,7 @@ use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::group::{Change, GroupListener};
 use super::health::{Health, Listener};
@@ -50,6 +51,15 @@ pub(super) struct MemberView {
     pub(super) positions: Mutex<BTreeMap<u32, u64>>,
 }
 
+/// What librdkafka has for a member.
+enum Came {
+    Record(Read),
+    Change(Change),
+    Error(KafkaError),
+    /// The bus is closed.
+    Nothing,
+}
+
 impl KafkaMember {
     pub(super) fn join(bus: Arc<Inner>, consumer: &str) -> Result<KafkaMember, BusError> {
         let group = bus.group(consumer);
@@ -83,53 +93,66 @@ impl KafkaMember {
         })
     }
 
-    pub(crate) async fn next(&mut self) -> Result<Turn, BusError> {
+    pub(crate) async fn next_within(&mut self, wait: Duration) -> Result<Option<Turn>, BusError> {
         self.resume()?;
+        let until = Instant::now() + wait;
         loop {
             if let Some(turn) = self.kept.pop_front() {
-                return Ok(turn);
+                return Ok(Some(turn));
             }
-            self.step().await?;
+            if !self.step(until).await? {
+                return Ok(None);
+            }
         }
     }
 
     pub(crate) async fn idle(&mut self, wait: Duration) -> Result<(), BusError> {
         self.pause()?;
-        let other = |turn: &Turn| !matches!(turn, Turn::Delivery { .. });
-        let waiting = async {
-            while !self.kept.iter().any(other) {
-                self.step().await?;
+        let until = Instant::now() + wait;
+        while !self.has_change() {
+            if !self.step(until).await? {
+                break;
             }
-            Ok(())
-        };
-        tokio::time::timeout(wait, waiting).await.unwrap_or(Ok(()))
+        }
+        Ok(())
     }
 
-    /// Waits for one thing of librdkafka and keeps what is to be handed out.
-    async fn step(&mut self) -> Result<(), BusError> {
-        if self.read.is_some() {
-            return self.judge().await;
-        }
-        let consumer = self.consumer()?.clone();
-        let closed = &mut self.closed;
-        let read = tokio::select! {
-            biased;
-            () = async { drop(closed.wait_for(|closed| *closed).await) } => {
-                return Err(BusError::Closed);
-            }
-            Some(change) = self.changes.recv() => {
-                self.hand_out(change);
-                return Ok(());
-            }
-            message = consumer.recv() => message.map(|message| Read::of(&message)),
-        };
-        match read {
-            Ok(read) => {
+    pub(crate) fn has_change(&self) -> bool {
+        self.kept.iter().any(|turn| !matches!(turn, Turn::Delivery { .. }))
+    }
+
+    /// Takes one thing from librdkafka and keeps what is to be handed out; false if nothing came
+    /// until then. What came is dealt with to the end, however long that takes: a search that is
+    /// broken off would begin again, and again.
+    async fn step(&mut self, until: Instant) -> Result<bool, BusError> {
+        if self.read.is_none() {
+            match tokio::time::timeout_at(until, self.wait()).await {
+                Err(_elapsed) => return Ok(false),
+                Ok(Came::Nothing) => return Err(BusError::Closed),
+                Ok(Came::Change(change)) => {
+                    self.hand_out(change);
+                    return Ok(true);
+                }
+                Ok(Came::Error(error)) => return self.failed(&error).await.map(|()| true),
                 // From here on it must not be lost, even if the caller stops waiting.
-                self.read = Some(read);
-                self.judge().await
+                Ok(Came::Record(read)) => self.read = Some(read),
             }
-            Err(error) => self.failed(&error).await,
+        }
+        self.judge().await.map(|()| true)
+    }
+
+    /// Safe to cancel.
+    async fn wait(&mut self) -> Came {
+        let Ok(consumer) = self.consumer().cloned() else { return Came::Nothing };
+        let closed = &mut self.closed;
+        tokio::select! {
+            biased;
+            () = async { drop(closed.wait_for(|closed| *closed).await) } => Came::Nothing,
+            Some(change) = self.changes.recv() => Came::Change(change),
+            message = consumer.recv() => match message {
+                Ok(message) => Came::Record(Read::of(&message)),
+                Err(error) => Came::Error(error),
+            },
         }
     }
 

@@ -20,7 +20,7 @@ async fn files_are_their_owners() {
         assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
         files += 1;
     }
-    assert_eq!(files, 3, "the file, its log and the log's index");
+    assert_eq!(files, 4, "the file, its log, the log's index, and the lock of a start");
 }
 
 #[tokio::test]
