@@ -39,6 +39,7 @@ fn the_same_files_give_the_same_alerts() {
     let told = alerts(&first);
     assert!(told.lines().count() >= 10, "the captures hold attacks:\n{told}");
     assert_eq!(told, alerts(&second));
+    assert!(first.sql("SELECT * FROM events WHERE false").is_empty(), "no rows are JSON too");
     // Again into the same folder: nothing is new.
     let again = first.ingest(&files);
     assert_eq!(again["alerts"], 0, "{again}");

@@ -53,10 +53,16 @@ pub(crate) enum Side {
 impl Side {
     /// The side of a correlation with these columns in its `group-by`.
     pub(crate) fn of(group_by: &[String]) -> Self {
-        let has = |names: &[&str]| group_by.iter().any(|column| names.contains(&column.as_str()));
-        let is_of_identity = has(&["identity", "user", "actor", "session"]);
-        let is_of_client = has(&["client", "client_address", "client_host", "client_network"]);
+        let client = ["client", "client_address", "client_host", "client_network"];
+        let is_of_client = group_by.iter().any(|column| client.contains(&column.as_str()));
+        let is_of_identity = Self::names_identity(group_by);
         if is_of_client && !is_of_identity { Self::Client } else { Self::Identity }
+    }
+
+    /// Whether one of the columns belongs to an identity.
+    pub(crate) fn names_identity(group_by: &[String]) -> bool {
+        let identity = ["identity", "user", "actor", "session"];
+        group_by.iter().any(|column| identity.contains(&column.as_str()))
     }
 }
 

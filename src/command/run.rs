@@ -91,7 +91,9 @@ async fn unless_told_to_stop(
     tokio::select! {
         started = starting => started.map(Some),
         _ = terminate.recv() => Ok(None),
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("no signals here").map(|()| None),
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.context("no signals here").map(|()| None)
+        }
     }
 }
 

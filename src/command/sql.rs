@@ -70,8 +70,7 @@ impl Sql {
                 let mut out = BufWriter::new(std::io::stdout().lock());
                 output.write(&answer.schema, &answer.batches, &mut out)?;
                 if output == Output::Json {
-                    let empty = answer.batches.is_empty();
-                    out.write_all(if empty { b"[]\n" } else { b"\n" })?;
+                    out.write_all(b"\n")?;
                 }
                 out.flush().context("standard output cannot be written")?;
             }

@@ -63,6 +63,9 @@ impl Detecting {
         let recorder =
             Recorder { respond: respond.clone(), runtime: runtime.clone(), on_alert, abandon };
         let judges = JudgeMaker::new(&config.detect, recorder)?;
+        if config.bus.partitions > 1 {
+            judges.divided().iter().for_each(|warning| tracing::warn!("{warning}"));
+        }
         let (store, handle) = Store::start(writer, stops.abandon.clone())?;
         let worker = Worker {
             bus,

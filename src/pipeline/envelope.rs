@@ -1,7 +1,7 @@
 //! What a record of the bus holds: what of a part of one file travels on one partition, and how
 //! far into the file it goes, so that a repeated publication is recognised.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bus::Record;
 use event::{EventBatch, EventId, Reject, Timestamp, schema};
 use serde::{Deserialize, Serialize};
@@ -87,7 +87,7 @@ pub struct Extent {
 impl Extent {
     /// Reads the headers.
     pub fn of(record: &Record) -> anyhow::Result<Self> {
-        let version = u32::from_le_bytes(header(record, VERSION)?.try_into()?);
+        let version = u32::from_le_bytes(sized(record, VERSION)?);
         if version > schema::VERSION {
             bail!(
                 "its schema version {version} is newer than {}, which this program knows; \
@@ -95,11 +95,16 @@ impl Extent {
                 schema::VERSION
             );
         }
+        let copies = match sized(record, COPIES)? {
+            [0] => false,
+            [1] => true,
+            [other] => bail!("the header `{COPIES}` is {other}, which is neither 0 nor 1"),
+        };
         Ok(Self {
-            file: EventId(header(record, FILE)?.try_into()?),
-            end: u64::from_le_bytes(header(record, END)?.try_into()?),
-            partitions: u32::from_le_bytes(header(record, PARTITIONS)?.try_into()?),
-            copies: header(record, COPIES)? == [1],
+            file: EventId(sized(record, FILE)?),
+            end: u64::from_le_bytes(sized(record, END)?),
+            partitions: u32::from_le_bytes(sized(record, PARTITIONS)?),
+            copies,
         })
     }
 }
@@ -107,6 +112,13 @@ impl Extent {
 fn header<'a>(record: &'a Record, name: &str) -> anyhow::Result<&'a [u8]> {
     let found = record.headers.iter().find(|(known, _)| known == name);
     found.map(|(_, value)| value.as_slice()).with_context(|| format!("no header `{name}`"))
+}
+
+fn sized<const N: usize>(record: &Record, name: &str) -> anyhow::Result<[u8; N]> {
+    let value = header(record, name)?;
+    value.try_into().map_err(|_| {
+        anyhow!("the header `{name}` has {} bytes where {N} are expected", value.len())
+    })
 }
 
 /// A reject as it travels: its own JSON form shows bytes as text and would lose some.

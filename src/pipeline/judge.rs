@@ -45,6 +45,11 @@ impl JudgeMaker {
         Ok(Self { settings: settings.clone(), rules, recorder })
     }
 
+    /// What the rules count less of on several partitions.
+    pub fn divided(&self) -> Vec<String> {
+        self.rules.divided()
+    }
+
     /// A judge that knows nothing yet.
     pub fn make(&self) -> anyhow::Result<Judge> {
         let detector = Detector::new(&self.settings, self.rules.clone())?;

@@ -118,5 +118,7 @@ fn foreign_records_are_kept_aside() {
     Oracle::of(&logs).wait_and_compare(&cluster);
     stop(&cluster, "worker", worker);
     assert_kept(&cluster, &foreign);
-    assert_eq!(said.matches("not one of ours").count(), foreign.len(), "{said}");
+    // Told once a minute for a partition: who writes to the topic must not flood the log.
+    let told = said.matches("not one of ours").count();
+    assert!((1..foreign.len()).contains(&told), "{said}");
 }

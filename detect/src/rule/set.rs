@@ -8,6 +8,8 @@ use rsigma_eval::matcher::ExpandPart;
 use rsigma_eval::{CompiledDetection, CompiledDetectionItem, CompiledMatcher, CompiledRule};
 use rsigma_parser::SigmaCollection;
 
+use crate::correlator::Side;
+
 use super::{CaseOutcome, Rule, RuleError, file};
 
 const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/rules.rs"));
@@ -96,6 +98,27 @@ impl RuleSet {
     /// The rules, in load order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// What rules count less of when a stream is divided by identity: a warning for each.
+    pub fn divided(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (rule, source) in self.rules.iter().zip(&self.sources) {
+            let is_builtin = BUILTIN.iter().any(|(path, _)| *path == rule.path);
+            for correlation in &source.correlations {
+                let by = correlation.group_by.join(", ");
+                let what = match Side::of(&correlation.group_by) {
+                    Side::Client if is_builtin => continue,
+                    Side::Client => "only failed log-ins are counted so",
+                    Side::Identity if Side::names_identity(&correlation.group_by) => continue,
+                    Side::Identity => "each partition counts its own identities",
+                };
+                let id = &rule.id;
+                warnings
+                    .push(format!("rule `{id}` counts by {by}: with several partitions {what}"));
+            }
+        }
+        warnings
     }
 
     /// Runs the tests that rules carry; each case sees its own rule alone.

@@ -30,12 +30,16 @@ pub(super) fn connection(settings: &KafkaSettings) -> Result<ClientConfig, BusEr
         },
     );
     let files = [
-        ("ssl.ca.location", &settings.ca_file),
-        ("ssl.certificate.location", &settings.certificate_file),
-        ("ssl.key.location", &settings.key_file),
+        ("ssl.ca.location", "ca_file", &settings.ca_file),
+        ("ssl.certificate.location", "certificate_file", &settings.certificate_file),
+        ("ssl.key.location", "key_file", &settings.key_file),
     ];
-    for (name, file) in files {
+    for (name, setting, file) in files {
         if let Some(file) = file {
+            // librdkafka would say that some certificate is wrong.
+            std::fs::File::open(file).map_err(|error| {
+                BusError::Client(format!("bus.kafka.{setting}, {}: {error}", file.display()))
+            })?;
             config.set(name, file.to_string_lossy());
         } else if name == "ssl.ca.location" && settings.tls() {
             config.set(name, "probe"); // where this system keeps those it trusts

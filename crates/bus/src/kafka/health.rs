@@ -84,6 +84,8 @@ struct State {
     statistics: Statistics,
     brokers_up: u64,
     down_since: Option<Instant>,
+    /// Whether a broker ever answered: until then, who opens the bus tells.
+    was_up: bool,
     /// Whether the log says that no broker answers.
     is_told: bool,
     failure: Option<Failure>,
@@ -152,12 +154,13 @@ impl Health {
         state.statistics = statistics;
         if state.brokers_up == 0 {
             let since = *state.down_since.get_or_insert_with(Instant::now);
-            if since.elapsed() > PATIENCE && !state.is_told {
+            if since.elapsed() > PATIENCE && state.was_up && !state.is_told {
                 state.is_told = true;
                 let reason = state.failure.as_ref().map_or("no connection", |known| &known.reason);
                 tracing::warn!("no broker of Kafka answers, trying again: {reason}");
             }
         } else {
+            state.was_up = true;
             if std::mem::take(&mut state.is_told) {
                 tracing::info!("a broker of Kafka answers again");
             }
@@ -181,8 +184,9 @@ impl Health {
 }
 
 /// Lines of librdkafka about what we know and tell ourselves: settings chosen on purpose, brokers
-/// that are away, and what follows from that.
-const QUIET: [&str; 6] = ["CONFWARN", "FAIL", "GETPID", "SESSTMOUT", "COMMITFAIL", "REQTMOUT"];
+/// that are away, damaged batches, and what follows from that.
+const QUIET: [&str; 7] =
+    ["CONFWARN", "FAIL", "GETPID", "SESSTMOUT", "COMMITFAIL", "REQTMOUT", "OFFSET"];
 
 /// What librdkafka calls back with, for one client.
 #[derive(Debug, Clone)]
