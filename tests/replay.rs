@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::binary::{Querywatch, path_text};
 
-fn captures() -> Vec<PathBuf> {
+/// The logs captured from real servers.
+pub fn captures() -> Vec<PathBuf> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/formats/postgresql_csvlog");
     let entries = std::fs::read_dir(folder).expect("the captures");
     let mut files: Vec<PathBuf> = entries
