@@ -134,11 +134,7 @@ fn a_killed_run_stores_every_line_once() {
     let lines = logger.stop();
     let mut child = querywatch.start(&settings);
     wait_for_rows(&querywatch, lines);
-    rustix::process::kill_process(
-        rustix::process::Pid::from_child(&child),
-        rustix::process::Signal::TERM,
-    )
-    .expect("told to stop");
+    terminate(&child);
     let mut errors = String::new();
     let mut stderr = child.stderr.take().expect("piped");
     stderr.read_to_string(&mut errors).expect("read to its end");
@@ -161,4 +157,45 @@ fn wait_for_rows(querywatch: &Querywatch, lines: usize) {
         assert!(Instant::now() < until, "{lines} lines were written, the table has {text}");
         std::thread::sleep(Duration::from_millis(300));
     }
+}
+
+/// Positions of the table are of one log: another under the same name would be taken for read.
+#[test]
+fn another_log_under_the_same_name_is_refused() {
+    let querywatch = Querywatch::new();
+    let log = querywatch.folder().join("log");
+    std::fs::create_dir_all(&log).expect("a log folder");
+    let settings = querywatch.settings(&log, "[lake]\ncommit_seconds = 1\n");
+    let write = |name: &str, lines: std::ops::Range<usize>| {
+        let text: String = lines.map(audited).collect();
+        std::fs::write(log.join(name), text).expect("written");
+    };
+    write("first.csv", 0..1_000);
+    let mut running = querywatch.start(&settings);
+    wait_for_rows(&querywatch, 1_000);
+    terminate(&running);
+    assert!(running.wait().expect("ended").success());
+    std::fs::remove_dir_all(querywatch.data().join("bus")).expect("removed");
+    // Each start appends to the new log until it is longer than the old one was.
+    let until = Instant::now() + Duration::from_secs(60);
+    for number in 1.. {
+        write(&format!("more-{number}.csv"), number * 10_000..number * 10_000 + 100);
+        let mut running = querywatch.start(&settings);
+        let mut said = String::new();
+        let mut stderr = running.stderr.take().expect("piped");
+        std::thread::sleep(Duration::from_millis(500));
+        terminate(&running);
+        stderr.read_to_string(&mut said).expect("text");
+        assert!(!running.wait().expect("ended").success(), "it went on: {said}");
+        if said.contains("is not the one that was judged there") {
+            return;
+        }
+        assert!(said.contains("is gone"), "{said}");
+        assert!(Instant::now() < until, "the log never grew: {said}");
+    }
+}
+
+fn terminate(process: &Process) {
+    let id = rustix::process::Pid::from_child(process);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("told to stop");
 }

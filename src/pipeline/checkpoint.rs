@@ -48,6 +48,9 @@ pub struct Detection {
     pub detector: Vec<u8>,
     /// How far `ingest` has read, by name of the source, at that point.
     pub ingested: BTreeMap<String, SourceCheckpoint>,
+    /// Mark of the record before that offset: tells this bus from another with the same name.
+    #[serde(default)]
+    pub mark: Option<[u8; 16]>,
     /// How far the files on the partition have come.
     #[serde(default)]
     pub ends: Ends,

@@ -37,6 +37,10 @@ pub struct Shard {
     pub next: u64,
     /// Up to where the bus was told that nothing is needed any more.
     pub told: i64,
+    /// Mark of the record before the next one; of a restored shard, what it must be.
+    mark: Option<[u8; 16]>,
+    /// Whether the record before the next one is still to be compared.
+    is_unproven: bool,
     /// Offsets before these are stored: judged again, but not stored again.
     stored: Stored,
     ends: Ends,
@@ -86,6 +90,8 @@ impl Shard {
             name: place.name,
             next: known.bus,
             told: 0,
+            mark: known.mark,
+            is_unproven: known.mark.is_some(),
             stored,
             ends: known.ends,
             is_share: place.is_share,
@@ -103,6 +109,39 @@ impl Shard {
         bus_position(&self.name)
     }
 
+    /// From where it reads: one record back, to see that the bus is the one it knows.
+    pub fn start(&self) -> u64 {
+        if self.is_unproven { self.next.saturating_sub(1) } else { self.next }
+    }
+
+    /// The record before the next one must be there, or something else will be.
+    pub fn prove_end(&self, end: Offset) -> anyhow::Result<()> {
+        if self.is_unproven && end.0 < self.next {
+            bail!("record {} {}", self.next - 1, self.not_ours("is gone"));
+        }
+        Ok(())
+    }
+
+    fn not_ours(&self, what: &str) -> String {
+        format!(
+            "of partition {} {what}: the bus was made again or has lost records; give it another \
+             name (bus.kafka.topic), or begin with another data folder",
+            self.name
+        )
+    }
+
+    /// A topic that was made again, or has lost what it had acknowledged, gives offsets out a
+    /// second time: what comes at them would be taken for stored.
+    fn prove(&mut self, delivery: &Delivery) -> anyhow::Result<()> {
+        if let Delivery::Record { offset, record } = delivery
+            && std::mem::take(&mut self.is_unproven)
+            && self.mark != Some(mark(record))
+        {
+            bail!("record {offset} {}", self.not_ours("is not the one that was judged there"));
+        }
+        Ok(())
+    }
+
     /// Judges what was delivered; `ingested` is how far `ingest` has stored files. None if all
     /// of it is stored already.
     pub fn take(
@@ -111,9 +150,17 @@ impl Shard {
         ingested: &BTreeMap<String, i64>,
     ) -> anyhow::Result<Option<Rows>> {
         let next = delivery.next().0;
+        if next == self.next {
+            self.prove(&delivery)?;
+        }
         if next <= self.next {
             return Ok(None);
         }
+        self.is_unproven = false; // what it would be compared with is gone
+        self.mark = match &delivery {
+            Delivery::Record { record, .. } => Some(mark(record)),
+            Delivery::Gap { .. } => None,
+        };
         let mut rows = match delivery {
             Delivery::Gap { to, .. } if to.0 <= self.stored.events => Rows::default(),
             Delivery::Gap { from, to, reason } => {
@@ -145,6 +192,7 @@ impl Shard {
             detector: self.judge.snapshot(),
             ingested: self.ingested.clone(),
             ends: self.ends.clone(),
+            mark: self.mark,
         };
         let (position, path) = (self.position(), self.path.clone());
         Some(Order::Keep(Knowledge { position, path, detection }))
@@ -207,6 +255,14 @@ impl Shard {
             bytes: record.payload.to_vec(),
         }
     }
+}
+
+/// What tells a record from others: key, headers, length.
+fn mark(record: &Record) -> [u8; 16] {
+    let length = record.payload.len().to_le_bytes();
+    let headers = record.headers.iter().map(|(_, value)| value.as_slice());
+    let parts: Vec<&[u8]> = [record.key.as_slice(), &length].into_iter().chain(headers).collect();
+    EventId::of(&parts).0
 }
 
 /// Reads a record that anyone may have written.

@@ -193,7 +193,9 @@ impl Worker {
         for ((partition, (place, known)), claim) in partitions.iter().zip(places).zip(claims) {
             let shard = self.shard(*partition, place, known, claim)?;
             tracing::info!(partition = shard.name, from = shard.next, "watching");
-            starts.push((*partition, Offset(shard.next)));
+            let end = self.runtime.block_on(member.end(*partition))?;
+            shard.prove_end(end)?;
+            starts.push((*partition, Offset(shard.start())));
             self.shards.insert(*partition, shard);
         }
         self.runtime.block_on(member.assign(&starts)).context("partitions cannot be taken")

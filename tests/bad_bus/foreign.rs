@@ -26,6 +26,8 @@ fn foreign(real: &Record) -> Vec<(&'static str, Record)> {
     let mut flipped = real.payload.to_vec();
     let middle = 4 + events_length(real) / 2;
     flipped[middle] ^= 1;
+    // Believed, it would have every later row of the file taken for known.
+    let boundless = with_header("end", &|value| *value = u64::MAX.to_le_bytes().to_vec());
     let no_headers = Record { headers: Vec::new(), ..with(b"hello".to_vec()) };
     vec![
         ("no header `version`", no_headers),
@@ -38,6 +40,8 @@ fn foreign(real: &Record) -> Vec<(&'static str, Record)> {
         ("is newer than", newer),
         ("checksum", with(flipped)),
         ("the record is empty", with(Vec::new())),
+        ("its last row is at", boundless),
+        ("it holds nothing", with(vec![0; 4])),
         ("the rejects are damaged", with(vec![0; 1 << 20])),
     ]
 }
