@@ -3,12 +3,28 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{Message, TopicPartitionList};
+use rdkafka::{ClientContext, Message, TopicPartitionList};
 
 use super::{Inner, client};
 use crate::BusError;
+
+/// The search meets again and again what it searches for: its caller tells it once.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, "kafka: {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!("kafka: {error}: {reason}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 /// A partition whose broker does not answer in so long is left for the next time.
 const WAIT: Duration = Duration::from_secs(10);
@@ -23,7 +39,7 @@ pub(super) fn find(
     let mut config = client::consumer(&bus.connection, &bus.settings, &format!("{group}.probe"));
     config.set("statistics.interval.ms", "0").set("fetch.error.backoff.ms", "10");
     let wrong = |error: KafkaError| BusError::Client(error.to_string());
-    let probe: BaseConsumer = config.create().map_err(wrong)?;
+    let probe: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(wrong)?;
     let mut found = Vec::new();
     for &(partition, from) in positions {
         let Ok((_, end)) = bus.watermarks_now(partition, WAIT) else { continue };
@@ -39,7 +55,7 @@ pub(super) fn find(
 /// The first offset from here on that can be read; the end if none can. `None` if nothing is
 /// heard. A damaged batch has no trustworthy length, so it is left step by step.
 fn good_offset(
-    probe: &BaseConsumer,
+    probe: &BaseConsumer<Quiet>,
     topic: &str,
     partition: u32,
     from: u64,
