@@ -1,7 +1,7 @@
 //! Over a real Kafka: the same events and alerts as on one machine.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, stop};
 use crate::csvlog;
@@ -22,6 +22,13 @@ fn lines() -> usize {
 fn compare(cluster: &Cluster, logs: [(&str, &Path); 2]) {
     let expected = Expected::of(&logs);
     let workers = [cluster.worker("worker-1"), cluster.worker("worker-2")];
+    // Both share the partitions before there is work: a short log is done in no time.
+    let until = Instant::now() + Duration::from_secs(60);
+    while ["worker-1", "worker-2"].iter().any(|name| cluster.metric(name, "kafka_rebalances") < 1.0)
+    {
+        assert!(Instant::now() < until, "the workers do not share the partitions");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let collectors = [
         cluster.collector("collector-1", &logs[..1]),
         cluster.collector("collector-2", &logs[1..]),
