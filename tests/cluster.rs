@@ -17,6 +17,11 @@ use crate::binary::{Process, Querywatch, path_text};
 /// Topics of one run of the tests.
 static TOPICS: AtomicUsize = AtomicUsize::new(0);
 
+/// Whether this run was asked to do without services (`scripts/test --quick`).
+pub fn is_left_out() -> bool {
+    std::env::var("QUERYWATCH_TEST_SERVICES").as_deref() == Ok("off")
+}
+
 /// A setting of the environment that `scripts/test` makes.
 pub fn service(name: &str) -> String {
     let variable = format!("QUERYWATCH_TEST_{name}");

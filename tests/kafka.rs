@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Cluster, stop};
+use crate::cluster::{Cluster, is_left_out, stop};
 use crate::csvlog;
 use crate::history::{Expected, write_lines};
 
@@ -49,6 +49,9 @@ fn compare(cluster: &Cluster, logs: [(&str, &Path); 2]) {
 
 #[test]
 fn two_collectors_and_two_workers_do_what_one_machine_does() {
+    if is_left_out() {
+        return;
+    }
     let cluster = Cluster::new(8);
     let folder = cluster.querywatch.folder();
     let first = write_lines(&folder.join("first"), 1, lines() / 2);
@@ -60,6 +63,9 @@ fn two_collectors_and_two_workers_do_what_one_machine_does() {
 /// that stands before the captures in both logs.
 #[test]
 fn logs_of_real_servers_give_the_same_over_kafka() {
+    if is_left_out() {
+        return;
+    }
     let cluster = Cluster::new(8);
     let bulk =
         std::env::var("QUERYWATCH_TEST_BULK").map(|path| std::fs::read(path).expect("a log"));

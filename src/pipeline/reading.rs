@@ -72,7 +72,8 @@ impl ReadingFile {
 }
 
 /// By partition, the oldest end that an active source has kept; nothing for partitions that are
-/// new, or if one of them has kept nothing yet.
+/// new. A source that has kept nothing yet holds nothing back: what it publishes again after a
+/// crash, detection knows by its position.
 fn oldest(reading: &Reading, active: &BTreeSet<String>) -> Vec<u64> {
     let kept = || active.iter().filter_map(|name| reading.sources.get(name));
     let partitions = kept().map(|source| source.log.len()).min().unwrap_or(0);
