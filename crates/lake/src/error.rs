@@ -16,7 +16,7 @@ pub enum LakeError {
     /// Another process writes the folder, and one of them does not share it.
     #[error(
         "the lake in {folder} is being written by {holder}: \
-         stop that, share the lake, or choose another data folder"
+         stop it, or choose another data folder (processes share a lake over Kafka only)"
     )]
     Locked {
         /// The lake's folder.
