@@ -19,6 +19,7 @@ mod collecting;
 mod detecting;
 mod ends;
 mod envelope;
+mod exchange;
 pub mod folder;
 mod forward;
 pub mod judge;

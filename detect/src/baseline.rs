@@ -11,8 +11,8 @@ mod story;
 mod surprise;
 mod value;
 
-use event::Timestamp;
 use event::alert::Severity;
+use event::{AuditEvent, EventBatch, Timestamp};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ use crate::statistics::Statistics;
 use crate::subject::Subject;
 
 use organisation::Organisation;
+pub use organisation::{Figures, Learnt};
 use profile::Profile;
 use surprise::Reason;
 use value::{Family, ValueRef};
@@ -37,6 +38,21 @@ pub(crate) struct Baseline {
     profiles: HashMap<Key, Profile>,
     /// By instance.
     organisations: BTreeMap<String, Organisation>,
+    /// Whether others watch other identities of the same instances.
+    is_share: bool,
+}
+
+/// The first event of a day at an instance: the share that meets it needs the figures of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The row of that event.
+    pub row: usize,
+    /// Its time.
+    pub time: Timestamp,
+    /// The instance.
+    pub instance: String,
+    /// The day, in days since 1970.
+    pub day: i32,
 }
 
 /// Instance and identity.
@@ -71,7 +87,54 @@ impl Baseline {
             settings: settings.clone(),
             profiles: HashMap::new(),
             organisations: BTreeMap::new(),
+            is_share: false,
         }
+    }
+
+    /// From now on, what is common is what it is [given](Self::open).
+    pub(crate) fn become_share(&mut self) {
+        self.is_share = true;
+    }
+
+    /// The first event that opens a day; never one of a whole stream, which knows what it needs.
+    pub(crate) fn opening(&self, batch: &EventBatch) -> Option<Opening> {
+        if !self.is_share || !self.settings.baseline.enabled {
+            return None;
+        }
+        let mut newest: Option<(&str, Option<i32>)> = None;
+        batch.rows().iter().find_map(|row| {
+            let (instance, identity) = row.instance_and_identity();
+            let day = match newest {
+                Some((known, day)) if known == instance => day,
+                _ => self.organisations.get(instance).map(Organisation::newest_day),
+            };
+            newest = Some((instance, day));
+            let time = row.time();
+            let is_new = day.is_none_or(|day| time.day() > day);
+            let opens = is_new && identity.is_some() && !has_failed_to_log_in(&row.event());
+            opens.then(|| Opening {
+                row: row.index(),
+                time,
+                instance: instance.to_owned(),
+                day: time.day(),
+            })
+        })
+    }
+
+    /// Opens a day with what all shares have learnt.
+    pub(crate) fn open(&mut self, opening: &Opening, figures: Figures) {
+        let organisation = self
+            .organisations
+            .entry(opening.instance.clone())
+            .or_insert_with(|| Organisation::new(opening.day));
+        let values_max = self.settings.baseline.organisation_values_max;
+        organisation.open_day_with(opening.day, figures, values_max);
+    }
+
+    /// What this share has learnt.
+    pub(crate) fn learnt(&self) -> Learnt {
+        let organisations = self.organisations.iter();
+        Learnt::of(organisations.map(|(name, learnt)| (name.clone(), learnt.learnt_at())))
     }
 
     /// Compares one event with what is usual for its identity, then learns from it.
@@ -87,7 +150,7 @@ impl Baseline {
         let event = subject.event;
         let key = KeyRef { instance: event.instance, identity: event.identity()? };
         // A failed log-in says what an attacker typed, not what the account does.
-        if !self.settings.baseline.enabled || has_failed_to_log_in(subject) {
+        if !self.settings.baseline.enabled || has_failed_to_log_in(event) {
             return None;
         }
         if !self.profiles.contains_key(&key) {
@@ -96,7 +159,9 @@ impl Baseline {
         let profile = self.profiles.get_mut(&key)?;
         let organisation = self.organisations.get_mut(event.instance)?;
         let known = known_identity(&self.settings.identities, subject);
-        organisation.open_day(event.time.day(), &self.settings.baseline, statistics);
+        if !self.is_share {
+            organisation.open_day(event.time.day(), &self.settings.baseline, statistics);
+        }
         let hour = profile.begin(event, &self.settings.baseline);
 
         let held = grave.is_some_and(|severity| severity >= Severity::High);
@@ -139,9 +204,12 @@ impl Baseline {
         self.profiles.get(&KeyRef { instance, identity }).map(Profile::maturity)
     }
 
-    /// Forgets other identities; what the organisation has in common stays.
-    pub(crate) fn retain(&mut self, is_ours: impl Fn(&str, &str) -> bool) {
+    /// Makes what was learnt of the whole stream that of a share with these identities; one of
+    /// the shares is the heir, who tells the others what was common until now.
+    pub(crate) fn divide(&mut self, is_ours: impl Fn(&str, &str) -> bool, is_heir: bool) {
+        self.is_share = true;
         self.profiles.retain(|key, _| is_ours(&key.instance, &key.identity));
+        self.organisations.values_mut().for_each(|common| common.divide(is_heir));
     }
 
     /// Identities known now.
@@ -193,9 +261,8 @@ impl Baseline {
     }
 }
 
-fn has_failed_to_log_in(subject: &Subject<'_>) -> bool {
+fn has_failed_to_log_in(event: &AuditEvent<'_>) -> bool {
     use event::vocabulary::{Action, Outcome};
-    let event = subject.event;
     event.action == Action::Login && matches!(event.outcome, Outcome::Failed | Outcome::Denied)
 }
 

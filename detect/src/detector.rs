@@ -5,7 +5,7 @@ use event::enrichment::{StatementColumns, VerdictColumns};
 use event::{Alert, AuditEvent, Enrichment, EventBatch};
 use rsigma_eval::EvaluationResult;
 
-use crate::baseline::{Baseline, Story, Surprise};
+use crate::baseline::{Baseline, Figures, Learnt, Opening, Story, Surprise};
 use crate::continuity::Continuity;
 use crate::correlator::{Correlator, Firing, Side};
 use crate::episode::{Episodes, Limits};
@@ -181,10 +181,38 @@ impl Detector {
         self.baseline.maturity(instance, identity)
     }
 
-    /// Forgets the baselines of identities, given as (instance, identity), that are watched
-    /// elsewhere; for a share of what one detector has learnt.
-    pub fn retain(&mut self, is_ours: impl Fn(&str, &str) -> bool) {
-        self.baseline.retain(is_ours);
+    /// Makes this the detector of a share of the stream: other detectors watch other identities
+    /// of the same instances. It tells what it has [learnt](Self::learnt), and what identities
+    /// have in common is what it is [given](Self::open).
+    #[must_use]
+    pub fn of_share(mut self) -> Self {
+        self.baseline.become_share();
+        self
+    }
+
+    /// Makes what one detector has learnt of the whole stream that of a share with the identities
+    /// that are `ours`, given as (instance, identity). One of the shares is the heir: it tells
+    /// the others what was common until now.
+    pub fn divide(&mut self, is_ours: impl Fn(&str, &str) -> bool, is_heir: bool) {
+        self.baseline.divide(is_ours, is_heir);
+    }
+
+    /// Of a share: the first event of the batch that opens a day at its instance. What is before
+    /// it may be observed; then the day is [opened](Self::open). Without that, older figures stay
+    /// in use.
+    pub fn opening(&self, batch: &EventBatch) -> Option<Opening> {
+        self.baseline.opening(batch)
+    }
+
+    /// Of a share: opens a day with the sum of what all shares have learnt,
+    /// see [`Learnt::used_on`].
+    pub fn open(&mut self, opening: &Opening, figures: Figures) {
+        self.baseline.open(opening, figures);
+    }
+
+    /// Of a share: what it has learnt, for the others.
+    pub fn learnt(&self) -> Learnt {
+        self.baseline.learnt()
     }
 
     /// The rules that run.

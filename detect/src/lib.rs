@@ -25,6 +25,7 @@ mod statistics;
 mod subject;
 mod verdict;
 
+pub use baseline::{Figures, Learnt, Opening};
 pub use detector::{DetectError, Detector, Observed, counted_by_client};
 pub use rule::{CaseOutcome, Rule, RuleError, RuleSet};
 pub use settings::{

@@ -1,6 +1,5 @@
 //! A stream that is divided by identity over several detectors gives the alerts of the whole
-//! stream, wherever each source stands. Baselines are left out: what identities have in common
-//! is as of each detector's own share.
+//! stream, wherever each source stands. Baselines are in `organisation.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

@@ -88,7 +88,7 @@ pub fn backfill(
     let known: Option<Detection> = checkpoint::read(&folder.detection())?;
     let respond = recorder(state, runtime, &stop)?;
     let recorder = Recorder { respond, runtime: runtime.clone(), on_alert, abandon: stop.clone() };
-    let judges = JudgeMaker::new(&config.detect, recorder)?;
+    let judges = JudgeMaker::new(&config.detect, 1, recorder)?;
     let judge = match &known {
         Some(known) => judges.restore(&known.detector)?,
         None => judges.make()?,
@@ -288,7 +288,8 @@ impl Detecting {
         let stored = end_in(&self.stored);
         let stored_rejects = end_in(&self.stored_rejects).max(stored);
         let judged = if events.is_empty() { events } else { self.judge.judge(events)? };
-        let events = Some(super::after(judged, stored)).filter(|events| !events.is_empty());
+        let events = super::after(judged, stored);
+        let events = if events.is_empty() { Vec::new() } else { vec![events] };
         rejects.retain(|reject| reject.position.cast_unsigned() >= stored_rejects);
         let positions = vec![(name, end.max(stored).cast_signed())];
         Ok(Rows { events, rejects, positions })

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::collect::now;
+use super::exchange::Exchange;
 use super::folder::DataFolder;
 use super::judge::{JudgeMaker, OnAlert, Recorder};
 use super::running::{Stops, join, spawn};
@@ -49,7 +50,7 @@ impl Detecting {
         let is_alone = config.bus.kind == BusKind::Embedded;
         let sharing = if is_alone { Sharing::Alone } else { Sharing::Shared };
         let (lake, writer) = Lake::open(&folder.lake(), &config.lake, sharing).await?;
-        folder.make_detection()?;
+        folder.make_detections()?;
         let metrics = RespondMetrics::register(registry);
         let (settings, clock) = (&config.respond, system_clock());
         let respond = if is_alone {
@@ -62,10 +63,11 @@ impl Detecting {
         let (abandon, board) = (stops.abandon.clone(), DetectionBoard::default());
         let recorder =
             Recorder { respond: respond.clone(), runtime: runtime.clone(), on_alert, abandon };
-        let judges = JudgeMaker::new(&config.detect, recorder)?;
+        let judges = JudgeMaker::new(&config.detect, config.bus.partitions, recorder)?;
         if config.bus.partitions > 1 {
             judges.divided().iter().for_each(|warning| tracing::warn!("{warning}"));
         }
+        let values_max = config.detect.baseline.organisation_values_max;
         let (store, handle) = Store::start(writer, stops.abandon.clone())?;
         let worker = Worker {
             bus,
@@ -74,9 +76,11 @@ impl Detecting {
             runtime,
             store: handle,
             ingested: lake.positions().into_iter().collect(),
+            exchange: Exchange::new(folder.detections(), values_max),
             stop: stops.detection.clone(),
             board: board.clone(),
             shards: Default::default(),
+            waits: Default::default(),
             waiting: None,
             is_lost: false,
         };

@@ -63,15 +63,20 @@ impl DataFolder {
         self.0.join("detection.checkpoint")
     }
 
-    /// Makes the folder for what detection of each partition knows.
-    pub fn make_detection(&self) -> anyhow::Result<()> {
-        let path = self.0.join("detection");
+    /// What detection of each partition knows, and what partitions tell each other.
+    pub fn detections(&self) -> PathBuf {
+        self.0.join("detection")
+    }
+
+    /// Makes that folder.
+    pub fn make_detections(&self) -> anyhow::Result<()> {
+        let path = self.detections();
         std::fs::create_dir_all(&path)
             .with_context(|| format!("the folder {} cannot be made", path.display()))
     }
 
     /// What detection of one partition knows, if there are several.
     pub fn detection_of(&self, partition: &str) -> PathBuf {
-        self.0.join("detection").join(format!("{partition}.checkpoint"))
+        self.detections().join(format!("{partition}.checkpoint"))
     }
 }

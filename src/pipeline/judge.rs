@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use detect::{DetectSettings, Detector, Observed, RuleSet, Statistics};
+use detect::{DetectSettings, Detector, Figures, Learnt, Observed, Opening, RuleSet, Statistics};
 use event::{Alert, EventBatch};
 use respond::Respond;
 use tokio::runtime::Handle;
@@ -28,6 +28,8 @@ pub struct Recorder {
 /// Makes judges by the same rules.
 pub struct JudgeMaker {
     settings: DetectSettings,
+    /// Whether each judges a share of the stream.
+    is_share: bool,
     rules: RuleSet,
     recorder: Recorder,
 }
@@ -39,10 +41,14 @@ pub struct Judge {
 }
 
 impl JudgeMaker {
-    /// Reads the rules.
-    pub fn new(settings: &DetectSettings, recorder: Recorder) -> anyhow::Result<Self> {
+    /// Reads the rules; the stream is divided over so many partitions.
+    pub fn new(
+        settings: &DetectSettings,
+        partitions: u32,
+        recorder: Recorder,
+    ) -> anyhow::Result<Self> {
         let rules = RuleSet::from_settings(&settings.rules).context("the rules are wrong")?;
-        Ok(Self { settings: settings.clone(), rules, recorder })
+        Ok(Self { settings: settings.clone(), is_share: partitions > 1, rules, recorder })
     }
 
     /// What the rules count less of on several partitions.
@@ -52,8 +58,7 @@ impl JudgeMaker {
 
     /// A judge that knows nothing yet.
     pub fn make(&self) -> anyhow::Result<Judge> {
-        let detector = Detector::new(&self.settings, self.rules.clone())?;
-        Ok(Judge { detector, recorder: self.recorder.clone() })
+        Ok(self.judge(Detector::new(&self.settings, self.rules.clone())?))
     }
 
     /// A judge that knows what a snapshot knows.
@@ -63,18 +68,25 @@ impl JudgeMaker {
             "what detection had learnt cannot be read; remove detection.checkpoint and the \
              folder detection",
         )?;
-        Ok(Judge { detector, recorder: self.recorder.clone() })
+        Ok(self.judge(detector))
     }
 
-    /// A judge that knows of what a snapshot knows only these identities of an instance.
+    /// A judge that knows of what a judge of the whole stream has known only these identities of
+    /// an instance; one of the shares is the heir of what all have in common.
     pub fn restore_share(
         &self,
         snapshot: &[u8],
         is_ours: impl Fn(&str, &str) -> bool,
+        is_heir: bool,
     ) -> anyhow::Result<Judge> {
         let mut judge = self.restore(snapshot)?;
-        judge.detector.retain(is_ours);
+        judge.detector.divide(is_ours, is_heir);
         Ok(judge)
+    }
+
+    fn judge(&self, detector: Detector) -> Judge {
+        let detector = if self.is_share { detector.of_share() } else { detector };
+        Judge { detector, recorder: self.recorder.clone() }
     }
 }
 
@@ -115,6 +127,21 @@ impl Judge {
         let Observed { batch, alerts } = self.detector.observe_share(events);
         self.recorder.record(&alerts)?;
         Ok(batch)
+    }
+
+    /// Where the first day opens, if others must be heard before.
+    pub fn opening(&self, events: &EventBatch) -> Option<Opening> {
+        self.detector.opening(events)
+    }
+
+    /// Opens a day with what all have in common.
+    pub fn open(&mut self, opening: &Opening, figures: Figures) {
+        self.detector.open(opening, figures);
+    }
+
+    /// What it has learnt of its identities.
+    pub fn learnt(&self) -> Learnt {
+        self.detector.learnt()
     }
 
     /// Counts copies by client.

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bus::{Delivery, Offset, Record};
-use event::{EventId, Reject};
+use detect::{Figures, Opening};
+use event::{EventBatch, EventId, Reject};
 use lake::Claim;
 
 use super::checkpoint::{Detection, SourceCheckpoint};
 use super::collect::now;
 use super::ends::Ends;
 use super::envelope::{Envelope, Extent};
+use super::exchange::Told;
 use super::judge::Judge;
 use super::reading::position_name;
 use super::store::{Knowledge, Order, Rows};
@@ -53,8 +55,24 @@ pub struct Shard {
     /// Records that were not ours, and when it was told last.
     foreign: u64,
     foreign_told: Option<Instant>,
+    /// The record that it is in the middle of.
+    held: Option<Held>,
     /// How far `ingest` has read; carried from checkpoint to checkpoint.
     ingested: BTreeMap<String, SourceCheckpoint>,
+}
+
+/// A record whose rest waits for a day to be opened.
+struct Held {
+    /// Offset of the record after it.
+    next: u64,
+    /// What has been judged.
+    rows: Rows,
+    /// From the event that opens the day.
+    rest: EventBatch,
+    /// Whether other partitions have other events of its file.
+    is_share: bool,
+    /// The first of the rest.
+    opening: Opening,
 }
 
 /// How far each table has the partition.
@@ -100,6 +118,7 @@ impl Shard {
             keep_at: Instant::now() + KEEP,
             foreign: 0,
             foreign_told: None,
+            held: None,
             ingested: known.ingested,
         }
     }
@@ -156,34 +175,66 @@ impl Shard {
         if next <= self.next {
             return Ok(None);
         }
+        if self.held.is_some() {
+            bail!("partition {} was handed a record in the middle of another", self.name);
+        }
         self.is_unproven = false; // what it would be compared with is gone
         self.mark = match &delivery {
             Delivery::Record { record, .. } => Some(mark(record)),
             Delivery::Gap { .. } => None,
         };
-        let mut rows = match delivery {
-            Delivery::Gap { to, .. } if to.0 <= self.stored.events => Rows::default(),
+        let rows = match delivery {
+            Delivery::Gap { to, .. } if to.0 <= self.stored.events => Some(Rows::default()),
             Delivery::Gap { from, to, reason } => {
                 let partition = &self.name;
                 tracing::error!(partition, %from, %to, ?reason, "records of the bus are lost");
-                Rows::default()
+                Some(Rows::default())
             }
             Delivery::Record { offset, record } => self.judge_record(offset, &record, ingested)?,
         };
+        Ok(rows.and_then(|rows| self.complete(next, rows)))
+    }
+
+    /// The day that it waits to open, in the middle of a record.
+    pub fn opening(&self) -> Option<&Opening> {
+        self.held.as_ref().map(|held| &held.opening)
+    }
+
+    /// Opens the day that it waits for, and goes on as [`take`](Self::take).
+    pub fn open(&mut self, figures: Figures) -> anyhow::Result<Option<Rows>> {
+        let Some(Held { next, rows, rest, is_share, opening }) = self.held.take() else {
+            return Ok(None);
+        };
+        self.judge.open(&opening, figures);
+        let rows = self.judge_events(next, rest, is_share, rows)?;
+        Ok(rows.and_then(|rows| self.complete(next, rows)))
+    }
+
+    /// What it tells the other partitions.
+    pub fn told(&self) -> Told {
+        let turn = self.opening().map(|opening| (opening.day, opening.instance.clone()));
+        Told { next: self.next, turn, learnt: self.judge.learnt() }
+    }
+
+    fn complete(&mut self, next: u64, mut rows: Rows) -> Option<Rows> {
         self.next = next;
         if next <= self.stored.events {
-            return Ok(None);
+            return None;
         }
         if next <= self.stored.rejects {
             rows.rejects.clear();
         }
         rows.positions.push((self.position(), next.cast_signed()));
-        Ok(Some(rows))
+        Some(rows)
     }
 
-    /// What it knows, if it is time to keep it, or if `at_once` and there is anything new.
+    /// What it knows, if it is time to keep it, or if `at_once` and there is anything new. In the
+    /// middle of a record, what it knows is of no offset.
     pub fn knowledge(&mut self, at_once: bool) -> Option<Order> {
-        if self.next <= self.kept || !(at_once || self.keep_at <= Instant::now()) {
+        if self.held.is_some()
+            || self.next <= self.kept
+            || !(at_once || self.keep_at <= Instant::now())
+        {
             return None;
         }
         (self.kept, self.keep_at) = (self.next, Instant::now() + KEEP);
@@ -198,19 +249,20 @@ impl Shard {
         Some(Order::Keep(Knowledge { position, path, detection }))
     }
 
+    /// None if the rest of the record has to wait.
     fn judge_record(
         &mut self,
         offset: Offset,
         record: &Record,
         ingested: &BTreeMap<String, i64>,
-    ) -> anyhow::Result<Rows> {
+    ) -> anyhow::Result<Option<Rows>> {
         let envelope = match open(record) {
             Ok(envelope) => envelope,
             Err(error) => {
                 let reason = format!("record {offset} of partition {}: {error:#}", self.name);
                 self.tell_foreign(&reason);
                 let rejects = vec![self.foreign(offset, record, reason)];
-                return Ok(Rows { rejects, ..Rows::default() });
+                return Ok(Some(Rows { rejects, ..Rows::default() }));
             }
         };
         let Envelope { file, end, partitions, copies, events, mut rejects, .. } = envelope;
@@ -218,18 +270,40 @@ impl Shard {
         let known = self.ends.advance(&Extent { file, end, partitions, copies }).max(stored);
         let events = events.map(|events| super::after(events, known)).filter(|e| !e.is_empty());
         rejects.retain(|reject| reject.position.cast_unsigned() >= known);
-        let events = match events {
+        let rows = Rows { rejects, ..Rows::default() };
+        match events {
             Some(copied) if copies => {
                 self.judge.count_by_client(&copied)?;
-                None
+                Ok(Some(rows))
             }
-            Some(events) if self.is_share && partitions > 1 => {
-                Some(self.judge.judge_share(events)?)
+            Some(events) => {
+                let is_share = self.is_share && partitions > 1;
+                self.judge_events(offset.0 + 1, events, is_share, rows)
             }
-            Some(events) => Some(self.judge.judge(events)?),
-            None => None,
-        };
-        Ok(Rows { events, rejects, ..Rows::default() })
+            None => Ok(Some(rows)),
+        }
+    }
+
+    /// Judges up to where a day opens that others must be heard about; none if there is one.
+    fn judge_events(
+        &mut self,
+        next: u64,
+        events: EventBatch,
+        is_share: bool,
+        mut rows: Rows,
+    ) -> anyhow::Result<Option<Rows>> {
+        let opening = self.judge.opening(&events);
+        let until = opening.as_ref().map_or(events.len(), |opening| opening.row);
+        if until > 0 {
+            let part = events.slice(0, until);
+            let judged =
+                if is_share { self.judge.judge_share(part)? } else { self.judge.judge(part)? };
+            rows.events.push(judged);
+        }
+        let Some(opening) = opening else { return Ok(Some(rows)) };
+        let rest = events.slice(until, events.len() - until);
+        self.held = Some(Held { next, rows, rest, is_share, opening });
+        Ok(None)
     }
 
     /// Once a minute: whoever writes to the bus must not be able to flood the log.

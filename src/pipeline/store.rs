@@ -43,7 +43,7 @@ pub enum Order {
 /// Rows on their way to the lake.
 #[derive(Default)]
 pub struct Rows {
-    pub events: Option<EventBatch>,
+    pub events: Vec<EventBatch>,
     pub rejects: Vec<Reject>,
     /// Positions that hold once the rows are committed.
     pub positions: Vec<(String, i64)>,
@@ -252,7 +252,7 @@ impl Storing {
     }
 
     fn write(&mut self, rows: Rows) -> Result<(), LakeError> {
-        if let Some(events) = &rows.events {
+        for events in &rows.events {
             self.writer.write(events)?;
         }
         self.writer.reject(&rows.rejects)?;

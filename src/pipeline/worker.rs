@@ -12,6 +12,8 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{self, Detection};
+use super::collect::now;
+use super::exchange::{Exchange, Wait};
 use super::folder::DataFolder;
 use super::judge::JudgeMaker;
 use super::partition::partition_of;
@@ -23,6 +25,9 @@ pub const DETECT: &str = "detect";
 
 /// How often a worker that waits looks after other things.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Likewise, while others are waited for.
+const LOOK_AT_OTHERS: Duration = Duration::from_millis(10);
 
 /// How long a partition that is taken away may wait for the lake. What is not stored then is
 /// stored by who gets the partition.
@@ -46,6 +51,10 @@ pub struct Worker {
     pub stop: CancellationToken,
     pub board: DetectionBoard,
     pub shards: BTreeMap<u32, Shard>,
+    /// Where partitions tell each other what they have learnt.
+    pub exchange: Exchange,
+    /// Days that partitions wait to open.
+    pub waits: BTreeMap<u32, Wait>,
     /// An order about a partition that the lake has no room for yet.
     pub waiting: Option<(u32, Order)>,
     /// Whether what is known and what is stored may differ: membership begins anew.
@@ -73,6 +82,7 @@ impl Worker {
                 return Ok(());
             }
             self.shards.clear();
+            self.waits.clear();
             (self.waiting, self.is_lost) = (None, false);
             self.board.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.store.give(Order::Resume)?;
@@ -118,6 +128,9 @@ impl Worker {
                 self.give_up(partitions, member)?;
                 return Ok(Ended::Stopped);
             }
+            if self.waiting.is_none() {
+                self.open_days(member)?;
+            }
             if let Some(turn) = self.next(member)? {
                 self.take(turn, member)?;
             }
@@ -129,7 +142,8 @@ impl Worker {
     }
 
     fn next(&self, member: &mut Member) -> anyhow::Result<Option<Turn>> {
-        self.runtime.block_on(member.next_within(LOOK)).context("the bus cannot be read")
+        let wait = if self.waits.is_empty() { LOOK } else { LOOK_AT_OTHERS };
+        self.runtime.block_on(member.next_within(wait)).context("the bus cannot be read")
     }
 
     /// Whether it was told to stop and nothing is left that nobody else would do.
@@ -158,16 +172,71 @@ impl Worker {
                 tracing::warn!(?partitions, "the group has given partitions to others");
                 self.give_up(partitions, member)
             }
-            Turn::Delivery { partition, delivery } => self.deliver(partition, delivery),
+            Turn::Delivery { partition, delivery } => self.deliver(partition, delivery, member),
         }
     }
 
-    fn deliver(&mut self, partition: u32, delivery: Delivery) -> anyhow::Result<()> {
+    fn deliver(
+        &mut self,
+        partition: u32,
+        delivery: Delivery,
+        member: &mut Member,
+    ) -> anyhow::Result<()> {
         let Some(shard) = self.shards.get_mut(&partition) else { return Ok(()) };
-        if let Some(rows) = shard.take(delivery, &self.ingested)? {
-            self.give(partition, Order::Rows(rows))?;
+        match shard.take(delivery, &self.ingested)? {
+            Some(rows) => self.give(partition, Order::Rows(rows)),
+            None => self.wait_for_others(partition, member),
+        }
+    }
+
+    /// A partition that opens a day takes nothing until it has the figures of all.
+    fn wait_for_others(&mut self, partition: u32, member: &mut Member) -> anyhow::Result<()> {
+        let Some(shard) = self.shards.get(&partition) else { return Ok(()) };
+        let Some(opening) = shard.opening() else { return Ok(()) };
+        member.pause(partition).context("a partition cannot be paused")?;
+        self.exchange.tell(&shard.name, &shard.told());
+        let mut ends = BTreeMap::new();
+        for other in 0..self.bus.partitions() {
+            let end = self.runtime.block_on(member.end(other))?;
+            ends.insert(self.bus.partition_name(other), end.0);
+        }
+        self.waits.insert(partition, Wait::new(opening.clone(), ends));
+        Ok(())
+    }
+
+    /// Opens the days whose figures are there. Others are told what they ask for.
+    fn open_days(&mut self, member: &mut Member) -> anyhow::Result<()> {
+        let waiting: Vec<u32> = self.waits.keys().copied().collect();
+        for partition in waiting {
+            let Some(wait) = self.waits.get_mut(&partition) else { continue };
+            let Some(figures) = self.exchange.figures(wait, now())? else { continue };
+            self.waits.remove(&partition);
+            let Some(shard) = self.shards.get_mut(&partition) else { continue };
+            let rows = shard.open(figures)?;
+            if shard.opening().is_some() {
+                self.wait_for_others(partition, member)?;
+                continue;
+            }
+            member.resume(partition).context("a partition cannot be resumed")?;
+            if let Some(rows) = rows {
+                self.give(partition, Order::Rows(rows))?;
+            }
+            if self.waiting.is_some() {
+                return Ok(());
+            }
+        }
+        if !self.waits.is_empty() {
+            self.exchange.ask()?;
+            self.answer_others();
         }
         Ok(())
+    }
+
+    fn answer_others(&mut self) {
+        if self.exchange.is_asked() {
+            let shards = self.shards.values();
+            shards.for_each(|shard| self.exchange.tell(&shard.name, &shard.told()));
+        }
     }
 
     /// An order may have to wait: [`work`](Self::work) reads no further then.
@@ -247,9 +316,10 @@ impl Worker {
             return Ok(Shard::new(place, self.judges.make()?, None, claim));
         };
         let partitions = self.bus.partitions();
-        let judge = self.judges.restore_share(&learnt.detector, |instance, identity| {
+        let is_ours = |instance: &str, identity: &str| {
             partition_of(instance, Some(identity), partitions) == partition
-        })?;
+        };
+        let judge = self.judges.restore_share(&learnt.detector, is_ours, partition == 0)?;
         // The first partition of the log is the one that was read until now.
         let is_same = !self.is_group() && partition == 0;
         Ok(Shard::new(place, judge, is_same.then_some(learnt), claim))
@@ -263,6 +333,7 @@ impl Worker {
         let (mut positions, mut knowledge) = (Vec::new(), Vec::new());
         for partition in &partitions {
             let Some(mut shard) = self.shards.remove(partition) else { continue };
+            self.waits.remove(partition);
             if dropped != Some(*partition) {
                 knowledge.extend(shard.knowledge(true));
             }
@@ -278,6 +349,7 @@ impl Worker {
     /// Now and then: keeps what is known, tells the bus what is no longer needed.
     fn look_after(&mut self, member: &mut Member) -> anyhow::Result<()> {
         let is_group = self.is_group();
+        self.answer_others();
         for (partition, shard) in &mut self.shards {
             if self.waiting.is_none()
                 && let Some(order) = shard.knowledge(false)

@@ -1,6 +1,6 @@
 //! The member of an embedded bus: it has all partitions, and none is ever taken away.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::{BusError, Delivery, EmbeddedBus, Offset, Turn};
@@ -18,14 +18,22 @@ pub struct EmbeddedMember {
     positions: Vec<(u32, Offset)>,
     /// Read and not handed out yet.
     buffer: VecDeque<(u32, Delivery)>,
+    /// Partitions that nothing is taken of, and where they are read next.
+    paused: BTreeMap<u32, Option<Offset>>,
 }
 
 impl EmbeddedMember {
     /// Registers the consumer.
     pub(crate) async fn join(bus: EmbeddedBus, consumer: &str) -> Result<Self, BusError> {
         bus.register(consumer).await?;
-        let (positions, buffer) = (Vec::new(), VecDeque::new());
-        Ok(EmbeddedMember { bus, consumer: consumer.into(), announced: false, positions, buffer })
+        Ok(EmbeddedMember {
+            bus,
+            consumer: consumer.into(),
+            announced: false,
+            positions: Vec::new(),
+            buffer: VecDeque::new(),
+            paused: BTreeMap::new(),
+        })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Turn, BusError> {
@@ -34,7 +42,10 @@ impl EmbeddedMember {
             return Ok(Turn::Assigned((0..self.bus.partitions()).collect()));
         }
         loop {
-            if let Some((partition, delivery)) = self.buffer.pop_front() {
+            let is_wanted = |(partition, _): &(u32, _)| !self.paused.contains_key(partition);
+            if let Some((partition, delivery)) =
+                self.buffer.iter().position(is_wanted).and_then(|place| self.buffer.remove(place))
+            {
                 return Ok(Turn::Delivery { partition, delivery });
             }
             if self.positions.is_empty() {
@@ -67,6 +78,22 @@ impl EmbeddedMember {
     pub(crate) fn release(&mut self, partitions: &[u32]) -> Result<(), BusError> {
         self.positions.retain(|(partition, _)| !partitions.contains(partition));
         self.buffer.retain(|(partition, _)| !partitions.contains(partition));
+        self.paused.retain(|partition, _| !partitions.contains(partition));
+        Ok(())
+    }
+
+    pub(crate) fn pause(&mut self, partition: u32) -> Result<(), BusError> {
+        self.bus.known(partition)?;
+        let place = self.positions.iter().position(|(known, _)| *known == partition);
+        let next = place.map(|place| self.positions.remove(place).1);
+        self.paused.entry(partition).or_insert(next);
+        Ok(())
+    }
+
+    pub(crate) fn resume(&mut self, partition: u32) -> Result<(), BusError> {
+        if let Some(Some(next)) = self.paused.remove(&partition) {
+            self.positions.push((partition, next));
+        }
         Ok(())
     }
 

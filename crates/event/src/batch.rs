@@ -272,6 +272,11 @@ impl<'a> EventRow<'a> {
         }
     }
 
+    /// Time alone, for those who need nothing else.
+    pub fn time(&self) -> Timestamp {
+        Timestamp(self.rows.time.value(self.row))
+    }
+
     /// Position alone, for those who need nothing else.
     pub fn position(&self) -> i64 {
         self.rows.position.value(self.row)

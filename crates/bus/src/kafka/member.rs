@@ -1,6 +1,6 @@
 //! A member of a consumer group: partitions come and go, records are handed out in order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -38,7 +38,9 @@ pub struct KafkaMember {
     /// Found and not handed out.
     pub(super) kept: VecDeque<Turn>,
     /// While idle, nothing is fetched from these.
-    paused: Option<Vec<u32>>,
+    resting: Option<Vec<u32>>,
+    /// Nothing is handed out of these.
+    paused: BTreeSet<u32>,
     /// Whether partitions were ever given to it.
     pub(super) settled: bool,
 }
@@ -88,16 +90,17 @@ impl KafkaMember {
             unanswered: None,
             read: None,
             kept: VecDeque::new(),
-            paused: None,
+            resting: None,
+            paused: BTreeSet::new(),
             settled: false,
         })
     }
 
     pub(crate) async fn next_within(&mut self, wait: Duration) -> Result<Option<Turn>, BusError> {
-        self.resume()?;
+        self.wake()?;
         let until = Instant::now() + wait;
         loop {
-            if let Some(turn) = self.kept.pop_front() {
+            if let Some(turn) = self.kept_next() {
                 return Ok(Some(turn));
             }
             if !self.step(until).await? {
@@ -107,7 +110,7 @@ impl KafkaMember {
     }
 
     pub(crate) async fn idle(&mut self, wait: Duration) -> Result<(), BusError> {
-        self.pause()?;
+        self.rest()?;
         let until = Instant::now() + wait;
         while !self.has_change() {
             if !self.step(until).await? {
@@ -115,6 +118,15 @@ impl KafkaMember {
             }
         }
         Ok(())
+    }
+
+    fn kept_next(&mut self) -> Option<Turn> {
+        let is_wanted = |turn: &Turn| match turn {
+            Turn::Delivery { partition, .. } => !self.paused.contains(partition),
+            _ => true,
+        };
+        let place = self.kept.iter().position(is_wanted)?;
+        self.kept.remove(place)
     }
 
     pub(crate) fn has_change(&self) -> bool {
@@ -213,6 +225,7 @@ impl KafkaMember {
         };
         let gone = |partition: &u32| revoked.contains(partition) || partitions.contains(partition);
         lock(&self.view.positions).retain(|partition, _| !gone(partition));
+        self.paused.retain(|partition| !gone(partition));
         self.kept.retain(|turn| match turn {
             Turn::Delivery { partition, .. } => !gone(partition),
             _ => true,
@@ -275,20 +288,35 @@ impl KafkaMember {
         self.consumer.as_ref().ok_or(BusError::Closed)
     }
 
-    fn pause(&mut self) -> Result<(), BusError> {
-        if self.paused.is_none() {
+    pub(crate) fn pause(&mut self, partition: u32) -> Result<(), BusError> {
+        self.paused.insert(partition);
+        let paused = self.consumer()?.pause(&self.bus.list(&[partition]));
+        paused.map_err(|error| BusError::Group(error.to_string()))
+    }
+
+    pub(crate) fn resume(&mut self, partition: u32) -> Result<(), BusError> {
+        if !self.paused.remove(&partition) || self.resting.is_some() {
+            return Ok(());
+        }
+        let resumed = self.consumer()?.resume(&self.bus.list(&[partition]));
+        resumed.map_err(|error| BusError::Group(error.to_string()))
+    }
+
+    fn rest(&mut self) -> Result<(), BusError> {
+        if self.resting.is_none() {
             let partitions: Vec<u32> = lock(&self.view.positions).keys().copied().collect();
             // The list is not kept: librdkafka hangs references in it, and waits for them at its
             // end.
             let list = self.bus.list(&partitions);
             self.consumer()?.pause(&list).map_err(|error| BusError::Group(error.to_string()))?;
-            self.paused = Some(partitions);
+            self.resting = Some(partitions);
         }
         Ok(())
     }
 
-    fn resume(&mut self) -> Result<(), BusError> {
-        if let Some(partitions) = self.paused.take() {
+    fn wake(&mut self) -> Result<(), BusError> {
+        if let Some(mut partitions) = self.resting.take() {
+            partitions.retain(|partition| !self.paused.contains(partition));
             let list = self.bus.list(&partitions);
             self.consumer()?.resume(&list).map_err(|error| BusError::Group(error.to_string()))?;
         }
