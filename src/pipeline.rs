@@ -7,9 +7,12 @@
 //!   `respond`;
 //! - `answering`: questions to `query`; `access` records them.
 //!
+//! Over Kafka each `process` gives `account` of itself, which `reports` takes to the others.
+//!
 //! `ingest`: `backfill`, the same without the bus.
 
 mod access;
+mod account;
 mod answering;
 pub mod backfill;
 mod board;
@@ -26,7 +29,9 @@ pub mod judge;
 mod lag;
 mod metrics;
 mod partition;
+mod process;
 mod reading;
+mod reports;
 mod role;
 mod running;
 mod shard;
@@ -39,6 +44,7 @@ use ingest::Stream;
 
 use crate::config::SourceConfig;
 
+pub use account::Account;
 pub use collect::now as clock;
 pub use lag::bus_state;
 pub use role::Role;

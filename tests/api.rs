@@ -221,6 +221,10 @@ fn lists_have_pages(service: &Service) {
     let (_, sources) = service.get("/api/v1/sources");
     assert_eq!(sources["sources"][0]["format"], "postgresql_csvlog", "{sources}");
     assert_eq!(sources["sources"][0]["events"], 201, "{sources}");
+    let process = &sources["processes"][0];
+    assert_eq!((&process["role"], &process["kafka"]), (&json!("all"), &Value::Null), "{sources}");
+    assert!(process["detect"]["events"].as_u64() >= Some(201), "{sources}");
+    assert_eq!(sources["sources"][0]["process"], process["name"], "{sources}");
 }
 
 fn nothing_can_be_changed_or_read_from_disk(service: &Service) {
@@ -274,6 +278,11 @@ fn machines_are_served(service: &Service) {
     let paths = document["paths"].as_object().expect("paths");
     for path in ["query", "events", "alerts", "identities", "sources"] {
         assert!(paths.contains_key(&format!("/api/v1/{path}")), "{path} is documented");
+    }
+    let schemas = &document["components"]["schemas"];
+    let figures = &schemas["ProcessStatus"]["properties"];
+    for figure in ["role", "problem", "forward", "kafka", "detect", "lake"] {
+        assert!(!figures[figure].is_null(), "{figure} is documented");
     }
 }
 

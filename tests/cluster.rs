@@ -171,9 +171,23 @@ impl Cluster {
 
     /// What a process answers, with the headers.
     pub fn get(&self, name: &str, path: &str) -> std::io::Result<String> {
+        self.request(name, path, "")
+    }
+
+    /// What a server answers to who has the first token.
+    pub fn ask(&self, name: &str, path: &str) -> Value {
+        let token = std::fs::read_to_string(self.querywatch.data().join("admin.token"));
+        let token = token.expect("the first token");
+        let header = format!("Authorization: Bearer {}\r\n", token.trim());
+        let answer = self.request(name, path, &header).expect("an answer");
+        let (_head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    }
+
+    fn request(&self, name: &str, path: &str, headers: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(self.address(name))?;
         let mut text = String::new();
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n{headers}\r\n").as_bytes())?;
         stream.read_to_string(&mut text)?;
         Ok(text)
     }

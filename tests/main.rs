@@ -15,6 +15,7 @@ mod history;
 mod kafka;
 mod permission;
 mod postgresql;
+mod processes;
 mod replay;
 mod tidy;
 mod webhook;

@@ -12,6 +12,7 @@ mod open_api;
 mod page;
 mod probes;
 mod problem;
+mod processes;
 mod query;
 mod sources;
 
@@ -38,7 +39,10 @@ use crate::Engine;
 
 pub use access::Access;
 pub use open_api::document;
-pub use sources::{PartitionLag, SourceStatus};
+pub use processes::{
+    ConsumerLag, DetectStatus, ForwardStatus, KafkaStatus, LakeStatus, ProcessStatus,
+};
+pub use sources::{PartitionLag, SourceList, SourceStatus};
 
 /// Longest request body, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -58,10 +62,8 @@ pub struct Service {
     pub state: State,
     /// The lake at this moment.
     pub view: Arc<dyn Fn() -> LakeView + Send + Sync>,
-    /// The sources at this moment.
-    pub sources: Arc<dyn Fn() -> Vec<SourceStatus> + Send + Sync>,
-    /// How far the table is behind the bus.
-    pub lags: Arc<dyn Fn() -> Vec<PartitionLag> + Send + Sync>,
+    /// The sources, the bus and the processes at this moment.
+    pub sources: Arc<dyn Fn() -> SourceList + Send + Sync>,
     /// What needs no token.
     pub probes: Probes,
     /// Told of every read of audit data.

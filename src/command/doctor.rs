@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use bus::BusKind;
+use bus::{BusError, BusKind};
 use clap::Args;
 use detect::RuleSet;
 use lake::{Lake, Sharing};
@@ -12,7 +12,7 @@ use query::api::PartitionLag;
 use respond::Respond;
 
 use crate::config::{Config, SourceConfig};
-use crate::pipeline;
+use crate::pipeline::{self, Account, clock};
 use crate::terminal::{count, printable};
 
 /// Below this a disk is called nearly full.
@@ -23,6 +23,8 @@ const LAG_MAX: u64 = 10_000;
 
 /// Lines of a log looked at.
 const SAMPLE_BYTES: usize = 64 << 10;
+
+const NOBODY: &str = "processes: none has told of itself yet";
 
 /// Arguments of `doctor`.
 #[derive(Args)]
@@ -136,8 +138,53 @@ fn examine_bus(config: &Config, findings: &mut Vec<Finding>) -> anyhow::Result<(
             Finding::good(what)
         });
     }
+    match state.processes {
+        Ok(processes) if processes.is_empty() => findings.push(Finding::good(NOBODY)),
+        Ok(processes) => findings.extend(processes.iter().map(examine_process)),
+        // Whoever runs makes the topic.
+        Err(BusError::TopicMissing(_)) if kafka.create_topic => {
+            findings.push(Finding::good(NOBODY));
+        }
+        Err(error) => findings.push(Finding::bad("processes", error.to_string())),
+    }
     runtime.shutdown_background();
     Ok(())
+}
+
+/// What a process told of itself, last.
+fn examine_process(account: &Account) -> Finding {
+    let process = &account.process;
+    let ago = clock().0.saturating_sub(process.reported.0) / 1_000_000;
+    let mut told = vec![format!(
+        "{} {}: heard of {ago} s ago, on {} at {}",
+        process.role, process.name, process.host, process.address
+    )];
+    if !account.sources.is_empty() {
+        told.push(count(account.sources.len() as u64, "source"));
+    }
+    if let Some(forward) = &process.forward {
+        told.push(format!("{} to be forwarded", count(forward.waiting_records, "record")));
+    }
+    if let Some(kafka) = &process.kafka {
+        if process.detect.is_some() {
+            let lag = kafka.partitions.iter().map(|partition| partition.lag);
+            let lag = count(lag.fold(0, u64::saturating_add), "record");
+            let partitions = count(kafka.partitions.len() as u64, "partition");
+            told.push(format!("{partitions}, {lag} behind"));
+            told.push(count(kafka.rebalances, "rebalance"));
+        }
+        let (records, bytes) = (kafka.producer_queue_records, kafka.producer_queue_bytes);
+        told.push(format!("{} in the producer queue ({bytes} bytes)", count(records, "record")));
+    }
+    if let Some(detect) = &process.detect {
+        told.push(format!("{} judged", count(detect.events, "event")));
+    }
+    if let Some(lake) = &process.lake {
+        told.push(count(lake.commits, "commit"));
+        told.push(count(lake.commit_conflicts, "commit conflict"));
+        told.push(format!("{} superseded", lake.superseded));
+    }
+    Finding { what: told.join("; "), trouble: process.problem.clone() }
 }
 
 fn data_folder(path: &Path, sharing: Sharing) -> Finding {

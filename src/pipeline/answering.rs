@@ -9,11 +9,14 @@ use lake::{Lake, LakeError, LakeReader, LakeView};
 use query::Engine;
 use query::api::{Probes, Service};
 use state::State;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle as Task;
+use tokio_util::sync::CancellationToken;
 
-use super::board::SourceBoard;
+use super::account::Account;
 use super::folder::DataFolder;
 use super::lag::LagBoard;
+use super::reports::ProcessBoard;
 use crate::config::Config;
 
 /// Reads of audit data that may wait to be recorded.
@@ -91,30 +94,45 @@ fn told(followed: Result<(), LakeError>) {
     }
 }
 
-/// The service, and what takes reads of audit data to the bus as events of their own: it ends
-/// after the service.
-pub fn service(
-    config: &Config,
-    folder: &DataFolder,
-    lake: OpenLake,
-    state: State,
-    bus: Bus,
-    board: SourceBoard,
-    lags: LagBoard,
-    probes: Probes,
-) -> anyhow::Result<(Service, Task<()>)> {
-    std::fs::create_dir_all(folder.spill()).context("the folder `spill` cannot be made")?;
-    let engine = Engine::new(config.query.clone(), &folder.spill(), Some(state.clone()))?;
-    let (access, accessed) = tokio::sync::mpsc::channel(ACCESSES_MAX);
-    let recording = tokio::spawn(super::access::publish(accessed, bus));
-    let service = Service {
-        engine: Arc::new(engine),
-        state,
-        view: Arc::new(move || lake.view()),
-        sources: Arc::new(move || board.statuses()),
-        lags: Arc::new(move || lags.lags()),
-        probes,
-        access,
-    };
-    Ok((service, recording))
+/// What answers are made of.
+pub struct Answering<'a> {
+    pub config: &'a Config,
+    pub folder: &'a DataFolder,
+    pub state: State,
+    pub bus: Bus,
+    pub processes: ProcessBoard,
+    pub lags: LagBoard,
+    pub probes: Probes,
+}
+
+impl Answering<'_> {
+    /// Answers until it is told to stop, from the lake of this process or, once it is there, that
+    /// of others. Also gives what takes reads of audit data to the bus as events of their own: it
+    /// ends after the service.
+    pub async fn start(
+        self,
+        own: Option<Lake>,
+        listener: TcpListener,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<(Task<std::io::Result<()>>, Task<()>)> {
+        let Self { config, folder, state, bus, processes, lags, probes } = self;
+        let lake = match own {
+            Some(lake) => OpenLake::Own(lake),
+            None => OpenLake::of_others(folder).await?,
+        };
+        tokio::spawn(lags.clone().watch(bus.clone(), lake.clone(), stop.clone()));
+        std::fs::create_dir_all(folder.spill()).context("the folder `spill` cannot be made")?;
+        let engine = Engine::new(config.query.clone(), &folder.spill(), Some(state.clone()))?;
+        let (access, accessed) = tokio::sync::mpsc::channel(ACCESSES_MAX);
+        let recording = tokio::spawn(super::access::publish(accessed, bus));
+        let service = Service {
+            engine: Arc::new(engine),
+            state,
+            view: Arc::new(move || lake.view()),
+            sources: Arc::new(move || Account::list(processes.accounts(), lags.lags())),
+            probes,
+            access,
+        };
+        Ok((tokio::spawn(service.serve(listener, stop.clone())), recording))
+    }
 }

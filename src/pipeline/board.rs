@@ -93,6 +93,8 @@ impl SourceEntry {
             rejects: self.rejects.load(Relaxed),
             newest_event: (newest != i64::MIN).then_some(Timestamp(newest)),
             problem: self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            // Whose it is, the account of the process says.
+            ..SourceStatus::default()
         }
     }
 }

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bus::kafka::{KafkaInspection, KafkaPartition};
-use bus::{Bus, KafkaBus};
+use bus::{Bus, BusError, KafkaBus};
 use lake::{LakeError, LakeReader};
 use query::api::PartitionLag;
 use tokio_util::sync::CancellationToken;
 
+use super::account::Account;
 use super::answering::OpenLake;
+use super::collect::now;
 use super::shard::bus_position;
 use super::worker::DETECT;
 use crate::config::Config;
@@ -52,6 +54,8 @@ pub struct BusState {
     /// Partitions that are not on as many brokers as they should be.
     pub replicas_missing: Vec<String>,
     pub lags: Vec<PartitionLag>,
+    /// What the processes say of themselves.
+    pub processes: Result<Vec<Account>, BusError>,
 }
 
 /// Asks Kafka, and the table in the data folder if there is one.
@@ -63,6 +67,11 @@ pub async fn bus_state(config: &Config) -> anyhow::Result<BusState> {
         Err(LakeError::Absent(_)) => None,
         Err(error) => return Err(error.into()),
     };
+    let told = kafka.reports().await.map(|reports| Account::read(&reports, now()));
+    let processes = told.map(|mut accounts| {
+        accounts.iter_mut().for_each(|account| account.heed_silence(now()));
+        accounts
+    });
     let bus = Bus::Kafka(kafka);
     let partitions = inspected.partitions.iter();
     let missing = partitions.filter(|part| part.replicas_in_sync < part.replicas);
@@ -72,6 +81,7 @@ pub async fn bus_state(config: &Config) -> anyhow::Result<BusState> {
         replicas_missing: missing.map(|part| bus.partition_name(part.partition)).collect(),
         lags: lags(&bus, lake.as_ref(), &inspected),
         group: inspected.group_state,
+        processes,
     })
 }
 

@@ -1,30 +1,18 @@
 //! What `/metrics` shows of the pipeline, read from its parts when it is asked.
 
-use std::sync::PoisonError;
-
 use bus::status::PartitionStatus;
-use bus::{Bus, EmbeddedBus};
-use detect::Statistics;
-use lake::Lake;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::board::SourceBoard;
-use super::forward::FORWARD;
 use super::lag::LagBoard;
-use super::worker::DetectionBoard;
+use super::process::Parts;
 
 /// The parts that are asked.
 pub struct PipelineMetrics {
-    pub sources: SourceBoard,
-    pub bus: Bus,
-    /// Of the collectors.
-    pub log: Option<EmbeddedBus>,
-    pub lake: Option<Lake>,
-    pub detection: Option<DetectionBoard>,
+    pub parts: Parts,
     pub lags: LagBoard,
 }
 
@@ -36,6 +24,9 @@ impl std::fmt::Debug for PipelineMetrics {
 
 /// A number of a source.
 type Measure = fn(&query::api::SourceStatus) -> u64;
+
+/// A number of a partition of the log.
+type LogMeasure = fn(&PartitionStatus) -> u64;
 
 impl Collector for PipelineMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
@@ -50,7 +41,7 @@ impl Collector for PipelineMetrics {
 
 impl PipelineMetrics {
     fn encode_sources(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let statuses = self.sources.statuses();
+        let statuses = self.parts.sources.statuses();
         let measures: [(&str, &str, Measure); 4] = [
             ("source_bytes", "Bytes read", |status| status.bytes),
             ("source_records", "Records read", |status| status.records),
@@ -66,9 +57,9 @@ impl PipelineMetrics {
 
     /// The log of this machine; its marks tell how much waits for Kafka, if it goes there.
     fn encode_log(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let Some(log) = &self.log else { return Ok(()) };
+        let Some(log) = &self.parts.log else { return Ok(()) };
         let partitions = log.status().partitions;
-        let measures: [(&str, &str, fn(&PartitionStatus) -> u64); 5] = [
+        let measures: [(&str, &str, LogMeasure); 5] = [
             ("bus_end", "Offset after the last record of the log", |status| status.end.0),
             ("bus_bytes", "Bytes kept in the log", |status| status.bytes),
             ("bus_waiting", "Appends that wait for room", |status| status.waiting_appends),
@@ -81,19 +72,14 @@ impl PipelineMetrics {
             let figures = partitions.iter().map(|it| (it.partition.to_string(), value(it)));
             gauges(encoder, name, help, "partition", figures)?;
         }
-        if !matches!(self.bus, Bus::Kafka(_)) {
-            return Ok(());
-        }
-        let waiting = partitions.iter().map(|status| {
-            let forwarded = log.committed(FORWARD, status.partition).unwrap_or(status.start);
-            (status.partition.to_string(), status.end.0.saturating_sub(forwarded.0))
-        });
+        let Some(waiting) = self.parts.waiting_records() else { return Ok(()) };
+        let waiting = waiting.into_iter().map(|(number, records)| (number.to_string(), records));
         let help = "Records of the log that Kafka does not have yet";
         gauges(encoder, "forward_waiting_records", help, "partition", waiting)
     }
 
     fn encode_kafka(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let Some(kafka) = self.bus.status().kafka else { return Ok(()) };
+        let Some(kafka) = self.parts.bus.status().kafka else { return Ok(()) };
         gauge(encoder, "kafka_brokers_up", "Connections to brokers", kafka.brokers_up)?;
         let help = "Records that wait for the word of the brokers";
         gauge(encoder, "kafka_producer_queue_records", help, kafka.producer_queue_records)?;
@@ -105,7 +91,7 @@ impl PipelineMetrics {
         let trouble = u64::from(kafka.trouble.is_some());
         gauge(encoder, "kafka_trouble", "1 while Kafka does not answer", trouble)?;
         let lag = kafka.lag.iter().map(|lag| {
-            (self.bus.partition_name(lag.partition), lag.end.0.saturating_sub(lag.next.0))
+            (self.parts.bus.partition_name(lag.partition), lag.end.0.saturating_sub(lag.next.0))
         });
         let help = "Records on the bus that this process has not read, of its partitions";
         gauges(encoder, "kafka_consumer_lag_records", help, "partition", lag)
@@ -120,11 +106,7 @@ impl PipelineMetrics {
     }
 
     fn encode_detection(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let Some(board) = &self.detection else { return Ok(()) };
-        let mut statistics = Statistics::default();
-        for shard in board.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            statistics.add(shard);
-        }
+        let Some(statistics) = self.parts.statistics() else { return Ok(()) };
         let events = ConstCounter::new(statistics.events);
         counter(encoder, "detect_events", "Events judged", &events)?;
         family(encoder, "detect_alerts", "Alerts by rule", "rule", statistics.alerts.into_iter())?;
@@ -135,7 +117,7 @@ impl PipelineMetrics {
     }
 
     fn encode_lake(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let Some(lake) = &self.lake else { return Ok(()) };
+        let Some(lake) = &self.parts.lake else { return Ok(()) };
         let status = lake.status();
         gauge(encoder, "lake_rows", "Rows stored and waiting", status.rows)?;
         gauge(encoder, "lake_waiting_rows", "Rows that wait for a commit", status.waiting_rows)?;

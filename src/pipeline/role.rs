@@ -16,6 +16,16 @@ pub enum Role {
 }
 
 impl Role {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Collect => "collect",
+            Self::Detect => "detect",
+            Self::Serve => "serve",
+        }
+    }
+
     /// Whether it reads sources.
     pub fn collects(self) -> bool {
         matches!(self, Self::All | Self::Collect)

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
-use super::answering::{self, OpenLake};
+use super::answering::Answering;
 use super::board::SourceBoard;
 use super::collect::now;
 use super::collecting::Collecting;
@@ -25,10 +25,13 @@ use super::folder::DataFolder;
 use super::judge::OnAlert;
 use super::lag::LagBoard;
 use super::metrics::PipelineMetrics;
+use super::process::{OwnProcess, Parts};
+use super::reports::ProcessBoard;
 use super::role::Role;
 use crate::config::Config;
 
-/// How long the last reads of audit data may take to reach the bus.
+/// How long the last reads of audit data, and the last word to other processes, may take to reach
+/// the bus.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Everything that runs in this process.
@@ -41,6 +44,7 @@ pub struct Running {
     detecting: Option<Detecting>,
     listening: Task<std::io::Result<()>>,
     recording: Option<Task<()>>,
+    telling: Option<Task<()>>,
     bus: Bus,
     log: Option<EmbeddedBus>,
     hindrance: Hindrance,
@@ -69,9 +73,7 @@ impl Running {
         on_alert: OnAlert,
     ) -> anyhow::Result<Self> {
         // First what fails most often: a port in use costs nothing yet.
-        let listener = TcpListener::bind(config.query.address).await.with_context(|| {
-            format!("cannot listen on {}; set query.address to a free one", config.query.address)
-        })?;
+        let listener = listen(config.query.address).await?;
         let address = listener.local_addr().context("the listener has no address")?;
         let (stops, mut registry) = (Stops::default(), Registry::default());
         let (bus, log) = open_bus(config, folder, role).await?;
@@ -90,46 +92,33 @@ impl Running {
             }
             _ => None,
         };
-        let board = SourceBoard::default();
+        let sources = SourceBoard::default();
         let collecting = match &log {
             Some(log) => {
-                let (log, board) = (log.clone(), board.clone());
-                Some(Collecting::start(config, folder, log, &bus, board, &stops).await?)
+                let (log, sources) = (log.clone(), sources.clone());
+                Some(Collecting::start(config, folder, log, &bus, sources, &stops).await?)
             }
             None => None,
         };
+        let parts = parts(sources, &bus, &log, collecting.as_ref(), detecting.as_ref());
         let lags = LagBoard::default();
-        registry.register_collector(Box::new(PipelineMetrics {
-            sources: board.clone(),
-            bus: bus.clone(),
-            log: log.clone(),
-            lake: detecting.as_ref().map(|detecting| detecting.lake.clone()),
-            detection: detecting.as_ref().map(|detecting| detecting.board.clone()),
-            lags: lags.clone(),
-        }));
-        let hindrance = hindrance(&bus, collecting.as_ref(), detecting.as_ref(), &stops);
+        let metrics = PipelineMetrics { parts: parts.clone(), lags: lags.clone() };
+        registry.register_collector(Box::new(metrics));
+        let hindrance = hindrance(&parts, &stops);
         let probes = Probes { hindrance: hindrance.clone(), registry: Arc::new(registry) };
+        let (started, lake) = (now(), parts.lake.clone());
+        let own = OwnProcess { role, address, started, parts, hindrance: hindrance.clone() };
+        let processes = ProcessBoard::new(own);
+        let telling = processes.start(&bus, role.serves(), &stops.rest);
         let (mut new_token, mut recording) = (None, None);
         let listening = match state {
             Some(state) if role.serves() => {
                 new_token = state.ensure_admin_token(folder.path(), now()).await?;
-                let lake = match &detecting {
-                    Some(detecting) => OpenLake::Own(detecting.lake.clone()),
-                    None => OpenLake::of_others(folder).await?,
-                };
-                tokio::spawn(lags.clone().watch(bus.clone(), lake.clone(), stops.rest.clone()));
-                let (service, recorder) = answering::service(
-                    config,
-                    folder,
-                    lake,
-                    state,
-                    bus.clone(),
-                    board,
-                    lags,
-                    probes,
-                )?;
+                let bus = bus.clone();
+                let answering = Answering { config, folder, state, bus, processes, lags, probes };
+                let (listening, recorder) = answering.start(lake, listener, &stops.rest).await?;
                 recording = Some(recorder);
-                tokio::spawn(service.serve(listener, stops.rest.clone()))
+                listening
             }
             _ => tokio::spawn(probes.serve(listener, stops.rest.clone())),
         };
@@ -140,6 +129,7 @@ impl Running {
             detecting,
             listening,
             recording,
+            telling,
             bus,
             log,
             hindrance,
@@ -174,6 +164,9 @@ impl Running {
             // Kafka may be away: then what waits is told to be lost.
             let _ = tokio::time::timeout(PATIENCE, recording).await;
         }
+        if let Some(telling) = self.telling {
+            let _ = tokio::time::timeout(PATIENCE, telling).await;
+        }
         self.bus.shutdown().await.context("the bus cannot be closed")?;
         if let Some(log) = self.log {
             log.shutdown().await.context("the log cannot be closed")?;
@@ -181,6 +174,11 @@ impl Running {
         ended.into_iter().collect::<anyhow::Result<Vec<()>>>()?;
         served.context("the service failed")
     }
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("cannot listen on {address}; set query.address to a free one"))
 }
 
 /// The bus, and the log that the collectors of this process write, which on one machine is the
@@ -204,20 +202,30 @@ async fn open_bus(
     Ok((bus, log))
 }
 
-fn hindrance(
+fn parts(
+    sources: SourceBoard,
     bus: &Bus,
+    log: &Option<EmbeddedBus>,
     collecting: Option<&Collecting>,
     detecting: Option<&Detecting>,
-    stops: &Stops,
-) -> Hindrance {
-    let (bus, failed) = (bus.clone(), stops.abandon.clone());
-    let collecting = collecting.map(Collecting::hindrance);
-    let lake = detecting.map(|detecting| detecting.lake.clone());
+) -> Parts {
+    Parts {
+        sources,
+        bus: bus.clone(),
+        log: log.clone(),
+        collecting: collecting.map(|collecting| Arc::new(collecting.hindrance()) as _),
+        lake: detecting.map(|detecting| detecting.lake.clone()),
+        detection: detecting.map(|detecting| detecting.board.clone()),
+    }
+}
+
+fn hindrance(parts: &Parts, stops: &Stops) -> Hindrance {
+    let (parts, failed) = (parts.clone(), stops.abandon.clone());
     Arc::new(move || {
         let ended = failed.is_cancelled().then(|| "a part has ended; see the log".to_owned());
-        let stored = || lake.as_ref().and_then(|lake| lake.status().trouble);
-        let collected = || collecting.as_ref().and_then(|hindrance| hindrance());
-        let carried = || bus.status().kafka.and_then(|kafka| kafka.trouble);
+        let stored = || parts.lake.as_ref().and_then(|lake| lake.status().trouble);
+        let collected = || parts.collecting.as_ref().and_then(|hindrance| hindrance());
+        let carried = || parts.bus.status().kafka.and_then(|kafka| kafka.trouble);
         ended.or_else(stored).or_else(collected).or_else(carried)
     })
 }

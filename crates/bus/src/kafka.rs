@@ -25,6 +25,7 @@
 //! | `allow.auto.create.topics=false` | a topic is made with our settings or not at all |
 //! | topic: `message.timestamp.type=LogAppendTime` | retention goes by the brokers' clock (2) |
 //! | topic: `cleanup.policy=delete` | compaction would drop events of the same key |
+//! | reports: a producer of their own, `message.timeout.ms=5000` | the log never waits for them |
 //!
 //! (1) The jump shows in the offsets and is delivered as a gap. With `error` librdkafka would stop
 //! the partition, and a stopped one cannot be sought; assigning it anew could be taken for the
@@ -61,16 +62,20 @@ mod member;
 mod producer;
 mod reading;
 mod record;
+mod reports;
 mod settings;
 mod topic;
 
+pub use client::{host_name, process_name};
 pub use inspect::{KafkaGroupMember, KafkaInspection, KafkaPartition};
 pub use member::KafkaMember;
+pub use reports::{REPORT_BYTES_MAX, Report};
 pub use settings::{KafkaSecurity, KafkaSettings, SaslMechanism};
 
 use health::Health;
 use member::MemberView;
 use producer::Appender;
+use reports::Reports;
 
 /// How long a broker gets for one answer before it is asked again.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -88,6 +93,7 @@ struct Inner {
     appender: Appender,
     members: Mutex<Vec<Weak<MemberView>>>,
     rebalances: Arc<AtomicU64>,
+    reports: Arc<Reports>,
     closed: watch::Sender<bool>,
 }
 
@@ -107,6 +113,7 @@ impl KafkaBus {
             appender,
             members: Mutex::default(),
             rebalances: Arc::default(),
+            reports: Arc::default(),
             closed: watch::Sender::new(false),
         })))
     }
@@ -149,6 +156,25 @@ impl KafkaBus {
         self.0.unless_closed(inspect::ask(&self.0, self.0.group(consumer))).await
     }
 
+    /// Tells the other processes something under a key, which replaces what was told under it
+    /// before. Goes its own way: appends neither wait for it nor fail with it. Creates its topic
+    /// if it is missing; gives up after some seconds.
+    pub async fn report(&self, key: &str, payload: &[u8]) -> Result<(), BusError> {
+        self.0.unless_closed(reports::write(&self.0, key, Some(payload))).await
+    }
+
+    /// Takes back what was told under a key.
+    pub async fn withdraw_report(&self, key: &str) -> Result<(), BusError> {
+        self.0.unless_closed(reports::write(&self.0, key, None)).await
+    }
+
+    /// What all processes have told in the last hour, the newest of each key, in order. Anybody
+    /// who may write to the topic may have written it. The first call reads what is there and
+    /// waits some seconds at most; later ones read what came since.
+    pub async fn reports(&self) -> Result<Vec<Report>, BusError> {
+        self.0.unless_closed(reports::read(&self.0)).await
+    }
+
     /// See [`crate::Bus::status`].
     pub fn status(&self) -> BusStatus {
         let members: Vec<_> = lock(&self.0.members).iter().filter_map(Weak::upgrade).collect();
@@ -185,6 +211,7 @@ impl KafkaBus {
         let wait = Duration::from_secs(u64::from(inner.settings.kafka.connect_seconds));
         let done = blocking(move || inner.appender.finish(wait)).await;
         self.0.closed.send_replace(true);
+        Reports::close(self.0.reports.clone());
         if !done? {
             tracing::warn!("kafka: records that were never acknowledged were left behind");
         }
@@ -195,6 +222,10 @@ impl KafkaBus {
 impl Inner {
     fn topic(&self) -> &str {
         &self.settings.kafka.topic
+    }
+
+    fn reports_topic(&self) -> String {
+        format!("{}.processes", self.topic())
     }
 
     fn group(&self, consumer: &str) -> String {

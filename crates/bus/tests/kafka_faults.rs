@@ -128,6 +128,10 @@ async fn what_the_brokers_forbid_is_said() {
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("forbid") && refused.contains("group"), "{refused}");
     member.leave().await.unwrap();
+    for refused in [unchecked.report("a", b"1").await, unchecked.reports().await.map(drop)] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("forbid") && refused.contains(".processes"), "{refused}");
+    }
     unchecked.shutdown().await.unwrap();
 
     // Who leaves while the broker is away is not held up.

@@ -1,15 +1,15 @@
-//! `GET /api/v1/sources`: what is read, how far, and what could not be read.
+//! `GET /api/v1/sources`: what is read, by whom, how far, and what could not be read.
 
 use axum::Json;
 use axum::extract::State;
 use event::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Service;
+use super::{ProcessStatus, Service};
 
-/// One configured source.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+/// One configured source. It travels between processes: what is added has a default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SourceStatus {
     /// Configured name.
     pub name: String,
@@ -30,8 +30,15 @@ pub struct SourceStatus {
     /// Time of the newest event.
     #[schema(value_type = Option<String>)]
     pub newest_event: Option<Timestamp>,
-    /// What is wrong, if anything.
+    /// What is wrong, if anything; with the source, or because its process is silent.
     pub problem: Option<String>,
+    /// Name of the process that reads it.
+    pub process: String,
+    /// Machine of that process.
+    pub host: String,
+    /// When that process was last heard of.
+    #[schema(value_type = Option<String>)]
+    pub reported: Option<Timestamp>,
 }
 
 /// How far the table is behind one partition of the bus.
@@ -49,16 +56,20 @@ pub struct PartitionLag {
     pub worker: Option<String>,
 }
 
-/// The sources, and the bus between them and the table.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct SourceList {
-    sources: Vec<SourceStatus>,
-    bus: Vec<PartitionLag>,
+/// The sources of all processes, the bus between them and the table, and the processes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct SourceList {
+    /// Sources, process by process.
+    pub sources: Vec<SourceStatus>,
+    /// How far the table is behind the bus.
+    pub bus: Vec<PartitionLag>,
+    /// Every process that was heard of in the last hour and has not stopped in good order.
+    pub processes: Vec<ProcessStatus>,
 }
 
-/// Lists sources.
+/// Lists sources, and who reads, judges and stores.
 #[utoipa::path(get, path = "/api/v1/sources", tag = "sources", security(("token" = [])),
     responses((status = 200, body = SourceList)))]
 pub(super) async fn sources(State(service): State<Service>) -> Json<SourceList> {
-    Json(SourceList { sources: (service.sources)(), bus: (service.lags)() })
+    Json((service.sources)())
 }

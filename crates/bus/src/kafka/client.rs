@@ -15,7 +15,7 @@ pub(super) fn connection(settings: &KafkaSettings) -> Result<ClientConfig, BusEr
     config.set_log_level(RDKafkaLogLevel::Info);
     config
         .set("bootstrap.servers", settings.brokers.join(","))
-        .set("client.id", client_id())
+        .set("client.id", process_name())
         .set("allow.auto.create.topics", "false")
         .set("socket.keepalive.enable", "true")
         .set("reconnect.backoff.max.ms", "2000")
@@ -120,13 +120,43 @@ pub(super) fn consumer(
     config
 }
 
+/// What the producer of reports is told: it gives up, so that nothing ever waits for it.
+pub(super) fn report_producer(connection: &ClientConfig) -> ClientConfig {
+    let mut config = connection.clone();
+    config
+        .set("statistics.interval.ms", "0")
+        .set("message.timeout.ms", "5000")
+        .set("queue.buffering.max.messages", "64")
+        .set("compression.type", "zstd");
+    config
+}
+
+/// What the reader of reports is told: it tells when it has read all, and takes part in no group.
+pub(super) fn report_consumer(
+    connection: &ClientConfig,
+    settings: &BusSettings,
+    group: &str,
+) -> ClientConfig {
+    let mut config = consumer(connection, settings, group);
+    config
+        .set("statistics.interval.ms", "0")
+        .set("enable.partition.eof", "true")
+        .set("queued.max.messages.kbytes", "4096");
+    config
+}
+
 /// Above every fetch, below the first bytes of a TLS alert read as a length.
 const RECEIVE_BYTES: u32 = 300 << 20;
 
-/// Shown by Kafka's tools: host and process.
-fn client_id() -> String {
+/// What every client of this process calls itself: `querywatch-<host>-<process id>`. Kafka's tools
+/// show it, and so do the members of a group.
+pub fn process_name() -> String {
+    format!("querywatch-{}-{}", host_name(), std::process::id())
+}
+
+/// What this machine calls itself.
+pub fn host_name() -> String {
     let places = ["/proc/sys/kernel/hostname", "/etc/hostname"];
     let host = places.iter().find_map(|place| std::fs::read_to_string(place).ok());
-    let host = host.as_deref().map_or("unknown", str::trim);
-    format!("querywatch-{host}-{}", std::process::id())
+    host.as_deref().map_or("unknown", str::trim).to_owned()
 }

@@ -43,11 +43,12 @@ pub enum SaslMechanism {
 pub struct KafkaSettings {
     /// `host:port` of some brokers; they tell of the others.
     pub brokers: Vec<String>,
-    /// The topic; nothing else should write to it.
+    /// The topic; nothing else should write to it. What the processes tell of themselves is in
+    /// `<topic>.processes`.
     pub topic: String,
     /// Consumer groups are called `<group_prefix>.<consumer>`.
     pub group_prefix: String,
-    /// Whether a missing topic is created.
+    /// Whether missing topics are created.
     pub create_topic: bool,
     /// Copies of each record of a topic that is created; 0 leaves it to the brokers.
     pub replication: u16,
@@ -119,8 +120,8 @@ impl KafkaSettings {
             "kafka.brokers must name a broker as host:port, or kind must be embedded"
         } else if self.brokers.iter().any(broker_is_odd) {
             "kafka.brokers must be a list with one host:port an entry"
-        } else if !is_name(&self.topic) || self.topic.len() > 249 {
-            "kafka.topic must be 1 to 249 letters, digits, dots, underscores and hyphens"
+        } else if !is_name(&self.topic) || self.topic.len() > TOPIC_LENGTH_MAX {
+            "kafka.topic must be 1 to 239 letters, digits, dots, underscores and hyphens"
         } else if self.group_prefix.is_empty() {
             "kafka.group_prefix must not be empty: other programs have groups too"
         } else if self.replication > 100 {
@@ -153,6 +154,9 @@ impl KafkaSettings {
 
 /// A fetch must hold a record and stay below the size that tells a TLS port apart.
 const RECORD_BYTES_MOST: u32 = 128 << 20;
+
+/// Kafka allows 249; the topic of the reports is called `<topic>.processes`.
+const TOPIC_LENGTH_MAX: usize = 239;
 
 fn is_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

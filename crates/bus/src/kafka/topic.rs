@@ -1,4 +1,4 @@
-//! The topic: created if it is missing, checked if it is there.
+//! The topics: created if they are missing; that of the events is checked if it is there.
 
 use std::time::{Duration, Instant};
 
@@ -27,47 +27,111 @@ struct Seen {
     ready: bool,
 }
 
-/// Waits for a broker, then creates or checks the topic.
+/// A topic as it is created.
+struct Wanted {
+    name: String,
+    partitions: u32,
+    settings: Vec<(&'static str, String)>,
+}
+
+impl Wanted {
+    fn events(bus: &Inner) -> Wanted {
+        let retention = u64::from(bus.settings.kafka.retention_hours) * 3_600_000;
+        Wanted {
+            name: bus.topic().to_owned(),
+            partitions: bus.settings.partitions,
+            settings: vec![
+                ("cleanup.policy", "delete".into()),
+                ("message.timestamp.type", "LogAppendTime".into()),
+                ("retention.ms", retention.to_string()),
+                ("max.message.bytes", record_bytes(bus).to_string()),
+            ],
+        }
+    }
+
+    /// Small segments: only those that are full are compacted.
+    fn reports(bus: &Inner) -> Wanted {
+        Wanted {
+            name: bus.reports_topic(),
+            partitions: 1,
+            settings: vec![
+                ("cleanup.policy", "compact,delete".into()),
+                ("message.timestamp.type", "LogAppendTime".into()),
+                ("retention.ms", (24 * 3_600_000).to_string()),
+                ("segment.bytes", (1 << 20).to_string()),
+                ("delete.retention.ms", 3_600_000.to_string()),
+            ],
+        }
+    }
+}
+
+/// Waits for a broker, then creates or checks the topic of the events.
 pub(super) async fn ensure(bus: &Inner) -> Result<(), BusError> {
     let limit = Duration::from_secs(u64::from(bus.settings.kafka.connect_seconds));
     let deadline = Instant::now() + limit;
+    let there = find_or_create(bus, &Wanted::events(bus), deadline).await?;
+    check_partitions(bus, there)?;
+    check_settings(bus, deadline).await
+}
+
+/// Creates the topic of the reports if it is missing.
+pub(super) async fn ensure_reports(bus: &Inner, deadline: Instant) -> Result<(), BusError> {
+    find_or_create(bus, &Wanted::reports(bus), deadline).await.map(drop)
+}
+
+/// Whether a topic is there.
+pub(super) async fn is_there(
+    bus: &Inner,
+    topic: &str,
+    deadline: Instant,
+) -> Result<bool, BusError> {
+    use RDKafkaErrorCode as Code;
+    match look(bus, topic, deadline).await?.error {
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(false),
+        Some(Code::TopicAuthorizationFailed) => Err(undescribed(topic)),
+        _ => Ok(true),
+    }
+}
+
+/// How many partitions the topic has, once it is there and ready.
+async fn find_or_create(bus: &Inner, wanted: &Wanted, deadline: Instant) -> Result<u32, BusError> {
+    let topic = &wanted.name;
     let mut created = false;
     loop {
-        let seen = look(bus, deadline).await?;
+        let seen = look(bus, topic, deadline).await?;
         match seen.error {
             None if seen.partitions == 0 || (created && !seen.ready) => {}
-            None => {
-                check_partitions(bus, seen.partitions)?;
-                return check_settings(bus, deadline).await;
-            }
+            None => return Ok(seen.partitions),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 if !bus.settings.kafka.create_topic {
-                    return Err(BusError::TopicMissing(bus.topic().to_owned()));
+                    return Err(BusError::TopicMissing(topic.clone()));
                 }
                 if !created {
-                    create(bus, deadline).await?;
+                    create(bus, wanted, deadline).await?;
                     created = true;
                 }
             }
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                let action = format!("describing topic {}", bus.topic());
-                return Err(BusError::Forbidden { action, reason: "no right".into() });
-            }
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => return Err(undescribed(topic)),
             Some(RDKafkaErrorCode::LeaderNotAvailable) => {}
-            Some(code) => return Err(problem(bus, format!("{code}; see the brokers' log"))),
+            Some(code) => return Err(problem(topic, format!("{code}; see the brokers' log"))),
         }
         if Instant::now() > deadline {
-            return Err(problem(bus, "its partitions have no leader; see the brokers' log".into()));
+            let leaderless = "its partitions have no leader; see the brokers' log";
+            return Err(problem(topic, leaderless.into()));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
+fn undescribed(topic: &str) -> BusError {
+    BusError::Forbidden { action: format!("describing topic {topic}"), reason: "no right".into() }
+}
+
 /// Asks until a broker answers, or it is clear that none will.
-async fn look(bus: &Inner, deadline: Instant) -> Result<Seen, BusError> {
+async fn look(bus: &Inner, topic: &str, deadline: Instant) -> Result<Seen, BusError> {
     let begun = Instant::now();
     loop {
-        let (client, topic) = (bus.appender.client(), bus.topic().to_owned());
+        let (client, topic) = (bus.appender.client(), topic.to_owned());
         let ask = move || {
             let metadata = client.client().fetch_metadata(Some(&topic), SLICE)?;
             let found = metadata.topics().iter().find(|found| found.name() == topic);
@@ -105,23 +169,15 @@ fn check_partitions(bus: &Inner, there: u32) -> Result<(), BusError> {
     Err(BusError::Partitions { topic: bus.topic().to_owned(), there, configured })
 }
 
-async fn create(bus: &Inner, deadline: Instant) -> Result<(), BusError> {
-    let kafka = &bus.settings.kafka;
-    let retention = (u64::from(kafka.retention_hours) * 3_600_000).to_string();
-    let record_bytes = record_bytes(bus).to_string();
-    let copies = match kafka.replication {
+async fn create(bus: &Inner, wanted: &Wanted, deadline: Instant) -> Result<(), BusError> {
+    let copies = match bus.settings.kafka.replication {
         0 => -1, // as the brokers are told
         copies => i32::from(copies),
     };
-    let topic = NewTopic::new(
-        bus.topic(),
-        i32::try_from(bus.settings.partitions).unwrap_or(i32::MAX),
-        TopicReplication::Fixed(copies),
-    )
-    .set("cleanup.policy", "delete")
-    .set("message.timestamp.type", "LogAppendTime")
-    .set("retention.ms", &retention)
-    .set("max.message.bytes", &record_bytes);
+    let partitions = i32::try_from(wanted.partitions).unwrap_or(i32::MAX);
+    let topic = NewTopic::new(&wanted.name, partitions, TopicReplication::Fixed(copies));
+    let settings = wanted.settings.iter();
+    let topic = settings.fold(topic, |topic, (name, value)| topic.set(name, value));
     let admin = admin(&bus.connection)?;
     let created = admin.create_topics([&topic], &options(deadline)).await;
     dismiss(admin);
@@ -129,16 +185,19 @@ async fn create(bus: &Inner, deadline: Instant) -> Result<(), BusError> {
         RDKafkaErrorCode::TopicAlreadyExists => Ok(()), // another was faster
         RDKafkaErrorCode::TopicAuthorizationFailed
         | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            let action = format!("creating topic {}", bus.topic());
+            let action = format!("creating topic {}", wanted.name);
             Err(BusError::Forbidden { action, reason })
         }
-        _ => Err(problem(bus, format!("it cannot be created: {reason}; create it by hand"))),
+        _ => {
+            let cure = format!("it cannot be created: {reason}; create it by hand");
+            Err(problem(&wanted.name, cure))
+        }
     };
     match created {
         Ok(results) => match results.into_iter().next() {
             Some(Err((_, code))) => failed(code, code.to_string()),
             _ => {
-                tracing::info!(topic = bus.topic(), "created the topic of the bus");
+                tracing::info!(topic = wanted.name, "created the topic");
                 Ok(())
             }
         },
@@ -171,12 +230,12 @@ async fn check_settings(bus: &Inner, deadline: Instant) -> Result<(), BusError> 
     if policy.is_some_and(|policy| policy.contains("compact")) {
         let cure = "its cleanup.policy is compact, which drops events: set it to delete, or use \
                     another topic";
-        return Err(problem(bus, cure.into()));
+        return Err(problem(bus.topic(), cure.into()));
     }
     let limit = number(&resource, "max.message.bytes");
     if let Some(limit) = limit.filter(|limit| *limit < i64::from(record_bytes(bus))) {
         return Err(problem(
-            bus,
+            bus.topic(),
             format!(
                 "its max.message.bytes is {limit}: raise it to {}, or lower \
                  bus.record_bytes_max to {} or less",
@@ -218,8 +277,8 @@ fn number(resource: &ConfigResource, name: &str) -> Option<i64> {
     text(resource, name)?.parse().ok()
 }
 
-fn problem(bus: &Inner, problem: String) -> BusError {
-    BusError::Topic { topic: bus.topic().to_owned(), problem }
+fn problem(topic: &str, problem: String) -> BusError {
+    BusError::Topic { topic: topic.to_owned(), problem }
 }
 
 type Admin = AdminClient<DefaultClientContext>;
