@@ -281,6 +281,11 @@ impl Expected {
         self.alerts.lines().count()
     }
 
+    /// How many of the alerts have a text in their JSON.
+    pub fn count(&self, text: &str) -> usize {
+        self.alerts.lines().filter(|alert| alert.contains(text)).count()
+    }
+
     /// Rejects that must be there.
     pub fn rejects(&self) -> i64 {
         self.oracle.number("SELECT count(*) FROM rejects")

@@ -81,6 +81,11 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
 
 /// Writes a checkpoint so that a crash leaves either the old one or the new one.
 pub fn write<T: Serialize>(path: &Path, checkpoint: &T) -> anyhow::Result<()> {
+    place(path, checkpoint, true)
+}
+
+/// Likewise; what is not `durable` may be damaged when the machine goes down, which is seen.
+pub fn place<T: Serialize>(path: &Path, checkpoint: &T, durable: bool) -> anyhow::Result<()> {
     let body = rmp_serde::to_vec_named(checkpoint).context("a checkpoint cannot be encoded")?;
     // Of each process its own: one that was stopped in the middle must not write into what
     // another has put in place since.
@@ -91,6 +96,9 @@ pub fn write<T: Serialize>(path: &Path, checkpoint: &T) -> anyhow::Result<()> {
         file.write_all(MAGIC)?;
         file.write_all(blake3::hash(&body).as_bytes())?;
         file.write_all(&body)?;
+        if !durable {
+            return std::fs::rename(&new, path);
+        }
         file.sync_all()?;
         std::fs::rename(&new, path)?;
         let folder = path.parent().unwrap_or(Path::new("."));

@@ -77,7 +77,7 @@ impl Exchange {
     /// Tells what a partition has learnt. What cannot be told is told again; others wait for a
     /// while and go on without it.
     pub fn tell(&self, partition: &str, told: &Told) {
-        if let Err(error) = checkpoint::write(&self.learnt(partition), told) {
+        if let Err(error) = checkpoint::place(&self.learnt(partition), told, false) {
             tracing::error!("{error:#}");
         }
     }
@@ -120,6 +120,8 @@ impl Exchange {
                 "what others have in common is judged by without partitions that do not go on"
             );
         }
+        let Opening { instance, day, .. } = &wait.opening;
+        tracing::debug!(instance, day, waited = ?wait.since.elapsed(), "a day is summed up");
         self.add_up(&wait.opening, &path, missing).map(Some)
     }
 

@@ -110,7 +110,10 @@ impl Member {
     pub fn pause(&mut self, partition: u32) -> Result<(), BusError> {
         match self {
             Member::Embedded(member) => member.pause(partition),
-            Member::Kafka(member) => member.pause(partition),
+            Member::Kafka(member) => {
+                member.pause(partition);
+                Ok(())
+            }
         }
     }
 

@@ -98,6 +98,35 @@ async fn append(bus: &Bus, records: u64) {
     }
 }
 
+/// What a paused partition has more than a member keeps is left with the broker.
+#[tokio::test]
+async fn a_paused_partition_may_have_much() {
+    let Some(broker) = Broker::given() else { return };
+    let bus = open(&broker.settings(2)).await;
+    let large = |number: u8| Record { payload: vec![number; 2 << 20].into(), ..Record::default() };
+    bus.append(0, vec![large(0)]).await.unwrap();
+    let mut member = join(&bus, &[(0, Offset(0)), (1, Offset(0))]).await;
+    let mut numbers = Vec::new();
+    let mut take = |delivery| {
+        let Delivery::Record { offset, record } = delivery else { panic!("{delivery:?}") };
+        assert_eq!(offset.0, u64::from(record.payload[0]));
+        numbers.push(record.payload[0]);
+    };
+    take(delivery(&mut member).await);
+    member.pause(0).unwrap();
+    for number in 1..10 {
+        bus.append(0, vec![large(number)]).await.unwrap();
+        assert_eq!(member.next_within(Duration::from_millis(200)).await.unwrap(), None);
+    }
+    member.resume(0).unwrap();
+    for _ in 1..10 {
+        take(delivery(&mut member).await);
+    }
+    assert_eq!(numbers, (0..10).collect::<Vec<u8>>());
+    member.leave().await.unwrap();
+    bus.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn members_share_partitions_and_hand_them_over_without_loss_or_repetition() {
     let Some(broker) = Broker::given() else { return };

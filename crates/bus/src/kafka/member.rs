@@ -1,6 +1,6 @@
 //! A member of a consumer group: partitions come and go, records are handed out in order.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -21,6 +21,9 @@ use crate::embedded::blocking;
 use crate::partition::lock;
 use crate::{BusError, GapReason, Offset, Turn};
 
+/// What is read of a paused partition and kept.
+const PAUSED_BYTES_MAX: u64 = 8 << 20;
+
 /// Shares the partitions of the topic with the other members of its group.
 pub struct KafkaMember {
     pub(super) bus: Arc<Inner>,
@@ -39,8 +42,9 @@ pub struct KafkaMember {
     pub(super) kept: VecDeque<Turn>,
     /// While idle, nothing is fetched from these.
     resting: Option<Vec<u32>>,
-    /// Nothing is handed out of these.
-    paused: BTreeSet<u32>,
+    /// Nothing is handed out of these; with the bytes that were read of each since. What has more
+    /// than its share is not fetched any more.
+    pub(super) paused: BTreeMap<u32, u64>,
     /// Whether partitions were ever given to it.
     pub(super) settled: bool,
 }
@@ -91,7 +95,7 @@ impl KafkaMember {
             read: None,
             kept: VecDeque::new(),
             resting: None,
-            paused: BTreeSet::new(),
+            paused: BTreeMap::new(),
             settled: false,
         })
     }
@@ -122,7 +126,7 @@ impl KafkaMember {
 
     fn kept_next(&mut self) -> Option<Turn> {
         let is_wanted = |turn: &Turn| match turn {
-            Turn::Delivery { partition, .. } => !self.paused.contains(partition),
+            Turn::Delivery { partition, .. } => !self.paused.contains_key(partition),
             _ => true,
         };
         let place = self.kept.iter().position(is_wanted)?;
@@ -225,7 +229,7 @@ impl KafkaMember {
         };
         let gone = |partition: &u32| revoked.contains(partition) || partitions.contains(partition);
         lock(&self.view.positions).retain(|partition, _| !gone(partition));
-        self.paused.retain(|partition| !gone(partition));
+        self.paused.retain(|partition, _| !gone(partition));
         self.kept.retain(|turn| match turn {
             Turn::Delivery { partition, .. } => !gone(partition),
             _ => true,
@@ -288,18 +292,30 @@ impl KafkaMember {
         self.consumer.as_ref().ok_or(BusError::Closed)
     }
 
-    pub(crate) fn pause(&mut self, partition: u32) -> Result<(), BusError> {
-        self.paused.insert(partition);
-        let paused = self.consumer()?.pause(&self.bus.list(&[partition]));
-        paused.map_err(|error| BusError::Group(error.to_string()))
+    /// What was fetched would be thrown away and fetched again: reading goes on for a while.
+    pub(crate) fn pause(&mut self, partition: u32) {
+        self.paused.entry(partition).or_default();
     }
 
     pub(crate) fn resume(&mut self, partition: u32) -> Result<(), BusError> {
-        if !self.paused.remove(&partition) || self.resting.is_some() {
-            return Ok(());
+        let read = self.paused.remove(&partition);
+        if read.is_some_and(|bytes| bytes > PAUSED_BYTES_MAX) && self.resting.is_none() {
+            let resumed = self.consumer()?.resume(&self.bus.list(&[partition]));
+            return resumed.map_err(|error| BusError::Group(error.to_string()));
         }
-        let resumed = self.consumer()?.resume(&self.bus.list(&[partition]));
-        resumed.map_err(|error| BusError::Group(error.to_string()))
+        Ok(())
+    }
+
+    /// Counts what is read of a paused partition.
+    pub(super) fn count_paused(&mut self, partition: u32, bytes: u64) -> Result<(), BusError> {
+        let Some(read) = self.paused.get_mut(&partition) else { return Ok(()) };
+        let was_fetched = *read <= PAUSED_BYTES_MAX;
+        *read += bytes;
+        if was_fetched && *read > PAUSED_BYTES_MAX {
+            let stopped = self.consumer()?.pause(&self.bus.list(&[partition]));
+            return stopped.map_err(|error| BusError::Group(error.to_string()));
+        }
+        Ok(())
     }
 
     fn rest(&mut self) -> Result<(), BusError> {
@@ -316,7 +332,8 @@ impl KafkaMember {
 
     fn wake(&mut self) -> Result<(), BusError> {
         if let Some(mut partitions) = self.resting.take() {
-            partitions.retain(|partition| !self.paused.contains(partition));
+            let is_full = |bytes: &u64| *bytes > PAUSED_BYTES_MAX;
+            partitions.retain(|partition| !self.paused.get(partition).is_some_and(is_full));
             let list = self.bus.list(&partitions);
             self.consumer()?.resume(&list).map_err(|error| BusError::Group(error.to_string()))?;
         }
