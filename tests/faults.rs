@@ -203,10 +203,12 @@ fn a_killed_machine_loses_and_repeats_nothing() {
     }
 }
 
-fn wait_for_rows(querywatch: &Querywatch, rows: usize) {
+pub fn wait_for_rows(querywatch: &Querywatch, rows: usize) {
     let until = Instant::now() + Duration::from_secs(60);
     let count = "SELECT count(*) FROM events WHERE engine = 'postgresql'";
-    while querywatch.number(count) < rows as i64 {
+    let tables = ["events", "rejects"].map(|table| querywatch.data().join("lake").join(table));
+    let is_made = || tables.iter().all(|table| table.join("_delta_log").is_dir());
+    while !is_made() || querywatch.number(count) < rows as i64 {
         assert!(Instant::now() < until, "{rows} rows are expected");
         std::thread::sleep(Duration::from_millis(300));
     }

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use simulate::{Attack, Company, Simulation};
-
 use crate::cluster::{Cluster, is_left_out, stop};
 use crate::csvlog;
 use crate::history::{Expected, write_lines};
@@ -21,7 +19,7 @@ fn lines() -> usize {
 /// record them side by side, so that the order among identities is nobody's promise. What is
 /// counted by identity or by client is counted in the order of its log, which is the same here as
 /// on one machine, because the logs are of different instances.
-fn compare(cluster: &Cluster, logs: [(&str, &Path); 2]) -> Expected {
+pub fn compare(cluster: &Cluster, logs: [(&str, &Path); 2]) -> Expected {
     let expected = Expected::of(&logs);
     let workers = [cluster.worker("worker-1"), cluster.worker("worker-2")];
     // Both share the partitions before there is work: a short log is done in no time.
@@ -60,45 +58,6 @@ fn two_collectors_and_two_workers_do_what_one_machine_does() {
     let first = write_lines(&folder.join("first"), 1, lines() / 2);
     let second = write_lines(&folder.join("second"), 2, lines() / 2);
     compare(&cluster, [("orders", &first), ("payroll", &second)]);
-}
-
-/// Three weeks of two companies, so that there are habits to compare with: what is unusual depends
-/// on what the others do, who are watched on other partitions, and how far those are.
-#[test]
-fn habits_of_weeks_are_judged_as_on_one_machine() {
-    if is_left_out() {
-        return;
-    }
-    let cluster = Cluster::new(8);
-    let folder = cluster.querywatch.folder();
-    let [first, second] = [("first", 1), ("second", 2)].map(|(name, seed)| {
-        let path = folder.join(format!("{name}.csv"));
-        std::fs::write(&path, weeks(seed)).expect("written");
-        path
-    });
-    let expected = compare(&cluster, [("orders", &first), ("payroll", &second)]);
-    let habits = expected.count("\"detector\":\"baseline\"");
-    assert!(habits >= 4, "only {habits} alerts are of habits");
-    // Nobody had to go on without the others.
-    for name in ["worker-1", "worker-2"] {
-        let errors = cluster.said(name);
-        assert!(!errors.contains("without partitions"), "{errors}");
-    }
-}
-
-/// The log of a company from a Monday on, with attacks once habits are known.
-fn weeks(seed: u64) -> Vec<u8> {
-    const DAY: i64 = 86_400_000_000;
-    let monday = 1_793_577_600_000_000; // 2026-11-02
-    let (mut company, mut log) = (Simulation::new(Company::small(), seed), Vec::new());
-    for day in 0..21 {
-        company.day(monday + day * DAY, &mut log);
-        let attacks = Attack::ALL.iter().cycle().skip(day as usize * 2).take(2);
-        for attack in attacks.filter(|_| day >= 9) {
-            company.attack(*attack, monday + day * DAY + DAY - 7_200_000_000, &mut log);
-        }
-    }
-    log
 }
 
 /// What real servers logged, attacks among it. `QUERYWATCH_TEST_BULK` names more of it: a csvlog

@@ -11,6 +11,7 @@ mod crash;
 mod csvlog;
 mod faults;
 mod full_disk;
+mod habits;
 mod history;
 mod kafka;
 mod permission;

@@ -1,0 +1,99 @@
+//! Weeks of habits, judged the same however the stream is divided: what is unusual depends on what
+//! the others do, who are watched on other partitions, and how far those are.
+
+use std::path::Path;
+use std::time::Duration;
+
+use simulate::{Attack, Company, Simulation};
+
+use crate::binary::Querywatch;
+use crate::cluster::{Cluster, is_left_out, stop};
+use crate::faults::wait_for_rows;
+use crate::history::Expected;
+use crate::kafka::compare;
+
+#[test]
+fn two_workers_judge_them_as_one_machine() {
+    if is_left_out() {
+        return;
+    }
+    let cluster = Cluster::new(8);
+    let folder = cluster.querywatch.folder();
+    let [first, second] = [("first", 1), ("second", 2)].map(|(name, seed)| {
+        let path = folder.join(format!("{name}.csv"));
+        std::fs::write(&path, weeks(seed)).expect("written");
+        path
+    });
+    let expected = compare(&cluster, [("orders", &first), ("payroll", &second)]);
+    let habits = expected.count("\"detector\":\"baseline\"");
+    assert!(habits >= 4, "only {habits} alerts are of habits");
+    // Nobody had to go on without the others.
+    for name in ["worker-1", "worker-2"] {
+        let errors = cluster.said(name);
+        assert!(!errors.contains("without partitions"), "{errors}");
+    }
+}
+
+/// Workers that are killed take nothing with them of what others are to know: who judges their
+/// partitions again opens each day with the same figures.
+#[test]
+fn they_outlive_killed_workers() {
+    if is_left_out() {
+        return;
+    }
+    let mut cluster = Cluster::new(4);
+    cluster.set_session_seconds(2);
+    let log = cluster.querywatch.folder().join("log.csv");
+    std::fs::write(&log, weeks(3)).expect("written");
+    let logs: [(&str, &Path); 1] = [("orders", &log)];
+    let expected = Expected::of(&logs);
+    let names = ["worker-1", "worker-2"];
+    let mut workers = names.map(|name| cluster.worker(name));
+    let collector = cluster.collector("collector", &logs);
+    for round in 0..9 {
+        std::thread::sleep(Duration::from_millis(600));
+        let killed = round % 2;
+        workers[killed].kill().expect("killed");
+        workers[killed].wait().expect("dead");
+        workers[killed] = cluster.worker(names[killed]);
+    }
+    cluster.wait_for(expected.events(), expected.alerts(), Duration::from_secs(120));
+    stop(&cluster, "collector", collector);
+    for (name, worker) in names.iter().zip(workers) {
+        stop(&cluster, name, worker);
+    }
+    expected.assert_same(&cluster.querywatch);
+}
+
+/// Several partitions of one machine's own log.
+#[test]
+fn several_partitions_judge_them_as_one() {
+    let querywatch = Querywatch::new();
+    let folder = querywatch.folder().join("orders");
+    std::fs::create_dir_all(&folder).expect("a log folder");
+    let log = folder.join("postgresql.csv");
+    std::fs::write(&log, weeks(4)).expect("written");
+    let expected = Expected::of(&[("orders-db", &log)]);
+    let settings = querywatch.settings(&folder, "[bus]\npartitions = 4\n");
+    let mut process = querywatch.start(&settings);
+    wait_for_rows(&querywatch, expected.events());
+    let id = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("told to stop");
+    assert!(process.wait().expect("ended").success());
+    expected.assert_same(&querywatch);
+}
+
+/// The log of a company from a Monday on, with attacks once habits are known.
+fn weeks(seed: u64) -> Vec<u8> {
+    const DAY: i64 = 86_400_000_000;
+    let monday = 1_793_577_600_000_000; // 2026-11-02
+    let (mut company, mut log) = (Simulation::new(Company::small(), seed), Vec::new());
+    for day in 0..21 {
+        company.day(monday + day * DAY, &mut log);
+        let attacks = Attack::ALL.iter().cycle().skip(day as usize * 2).take(2);
+        for attack in attacks.filter(|_| day >= 9) {
+            company.attack(*attack, monday + day * DAY + DAY - 7_200_000_000, &mut log);
+        }
+    }
+    log
+}
