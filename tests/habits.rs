@@ -86,7 +86,7 @@ fn several_partitions_judge_them_as_one() {
 /// The log of a company from a Monday on, with attacks once habits are known.
 fn weeks(seed: u64) -> Vec<u8> {
     const DAY: i64 = 86_400_000_000;
-    let monday = 1_793_577_600_000_000; // 2026-11-02
+    let monday = 1_791_158_400_000_000; // 2026-10-05
     let (mut company, mut log) = (Simulation::new(Company::small(), seed), Vec::new());
     for day in 0..21 {
         company.day(monday + day * DAY, &mut log);

@@ -109,26 +109,29 @@ impl Baseline {
                 _ => self.organisations.get(instance).map(Organisation::newest_day),
             };
             newest = Some((instance, day));
-            let time = row.time();
-            let is_new = day.is_none_or(|day| time.day() > day);
-            let opens = is_new && identity.is_some() && !has_failed_to_log_in(&row.event());
-            opens.then(|| Opening {
-                row: row.index(),
-                time,
-                instance: instance.to_owned(),
-                day: time.day(),
-            })
+            if identity.is_none() || day.is_some_and(|day| row.time().day() <= day) {
+                return None;
+            }
+            let event = row.event();
+            let (row, time, opened) = (row.index(), event.time, day_of(&event));
+            let opens = day.is_none_or(|day| opened > day) && !has_failed_to_log_in(&event);
+            let instance = instance.to_owned();
+            opens.then_some(Opening { row, time, instance, day: opened })
         })
     }
 
     /// Opens a day with what all shares have learnt.
-    pub(crate) fn open(&mut self, opening: &Opening, figures: Figures) {
+    pub(crate) fn open(
+        &mut self,
+        opening: &Opening,
+        figures: Figures,
+        statistics: &mut Statistics,
+    ) {
         let organisation = self
             .organisations
             .entry(opening.instance.clone())
             .or_insert_with(|| Organisation::new(opening.day));
-        let values_max = self.settings.baseline.organisation_values_max;
-        organisation.open_day_with(opening.day, figures, values_max);
+        organisation.open_day_with(opening.day, figures, &self.settings.baseline, statistics);
     }
 
     /// What this share has learnt.
@@ -153,16 +156,17 @@ impl Baseline {
         if !self.settings.baseline.enabled || has_failed_to_log_in(event) {
             return None;
         }
+        let day = day_of(event);
         if !self.profiles.contains_key(&key) {
-            self.add(&key, event.time, statistics);
+            self.add(&key, event.time, day, statistics);
         }
         let profile = self.profiles.get_mut(&key)?;
         let organisation = self.organisations.get_mut(event.instance)?;
         let known = known_identity(&self.settings.identities, subject);
         if !self.is_share {
-            organisation.open_day(event.time.day(), &self.settings.baseline, statistics);
+            organisation.open_day(day, &self.settings.baseline, statistics);
         }
-        let hour = profile.begin(event, &self.settings.baseline);
+        let hour = profile.begin(event, day, &self.settings.baseline);
 
         let held = grave.is_some_and(|severity| severity >= Severity::High);
         let mut found = Vec::new();
@@ -171,7 +175,7 @@ impl Baseline {
             statistics.value_evictions += touched.evicted;
             if touched.learnt {
                 let most = self.settings.baseline.organisation_values_max;
-                organisation.learn(event.time.day(), value, most);
+                organisation.learn(day, value, most);
             }
             if let Some(seen) = touched.seen {
                 found.push((value.to_owned(), seen));
@@ -234,17 +238,17 @@ impl Baseline {
             organisations.map(|(name, saved)| (name, Organisation::load(saved))).collect();
     }
 
-    fn add(&mut self, key: &KeyRef<'_>, time: Timestamp, statistics: &mut Statistics) {
+    fn add(&mut self, key: &KeyRef<'_>, time: Timestamp, day: i32, statistics: &mut Statistics) {
         if self.profiles.len() >= self.settings.baseline.identities_max {
             statistics.identity_evictions += self.drop_stalest();
         }
         let owned = Key { instance: key.instance.into(), identity: key.identity.into() };
         self.profiles.insert(owned, Profile::new(time));
         if !self.organisations.contains_key(key.instance) {
-            self.organisations.insert(key.instance.to_owned(), Organisation::new(time.day()));
+            self.organisations.insert(key.instance.to_owned(), Organisation::new(day));
         }
         if let Some(organisation) = self.organisations.get_mut(key.instance) {
-            organisation.add_identity(time.day());
+            organisation.add_identity(day);
         }
     }
 
@@ -259,6 +263,13 @@ impl Baseline {
         }
         dropped as u64
     }
+}
+
+/// The day that an event counts for. A clock that was years ahead for a moment would end all
+/// learning until then, so that no event is of a later day than the one after it was read.
+fn day_of(event: &AuditEvent<'_>) -> i32 {
+    let latest = event.received.day() + 1;
+    if event.received > Timestamp(0) { event.time.day().min(latest) } else { event.time.day() }
 }
 
 fn has_failed_to_log_in(event: &AuditEvent<'_>) -> bool {

@@ -207,7 +207,7 @@ impl Detector {
     /// Of a share: opens a day with the sum of what all shares have learnt,
     /// see [`Learnt::used_on`].
     pub fn open(&mut self, opening: &Opening, figures: Figures) {
-        self.baseline.open(opening, figures);
+        self.baseline.open(opening, figures, &mut self.statistics);
     }
 
     /// Of a share: what it has learnt, for the others.

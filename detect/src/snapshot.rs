@@ -9,7 +9,7 @@ use crate::episode::Episodes;
 use crate::statistics::Statistics;
 
 /// Grows with every change of what is saved.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Everything that outlives a restart.
 #[derive(Serialize, Deserialize)]

@@ -3,7 +3,9 @@
 //! after a crash and in a replay too.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,6 +15,7 @@ use event::{EventId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint;
+use super::shard::Shard;
 
 /// How long events of the last day wait for partitions that do not say what they have learnt.
 const PATIENCE_LIVE: Duration = Duration::from_secs(5);
@@ -26,8 +29,18 @@ const LIVE_SECONDS: i64 = 86_400;
 /// How often the others are asked.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-/// Sums are kept for so many days, for partitions that are judged again.
-const KEPT_DAYS: i32 = 32;
+/// How often it is told that the folder cannot be used.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// How often a wait is looked at, and when again if a sum cannot be put in place.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Sums are kept for so long, for partitions that are judged again.
+const KEPT: Duration = Duration::from_secs(32 * 86_400);
+
+/// How often it is looked for what is too old.
+const CLEAN_EVERY: Duration = Duration::from_secs(86_400);
 
 /// A place that all workers share.
 pub struct Exchange {
@@ -35,50 +48,131 @@ pub struct Exchange {
     /// Values that a sum may have.
     values_max: usize,
     asked_at: Option<Instant>,
-    answered: Option<SystemTime>,
-    /// What others told last, with the time of the file.
-    heard: BTreeMap<String, (SystemTime, Told)>,
+    answered: Option<Stamp>,
+    /// What all told last, with the time of the file.
+    heard: BTreeMap<String, (Stamp, Told)>,
+    troubled_at: Option<Instant>,
+    /// What each partition of this process told last, and the time of the file.
+    told: BTreeMap<String, (Turn, Option<Stamp>)>,
+    /// The latest day for which live events have waited as long as they may: for other instances
+    /// they wait no more.
+    waited_for: i32,
+    cleaned_at: Option<Instant>,
 }
+
+/// When a file was written, and its inode: clocks tick slowly, a file that is put in place of
+/// another is another.
+type Stamp = (SystemTime, u64);
 
 /// What a partition tells.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Told {
-    /// The next offset to judge.
-    pub next: u64,
-    /// Day and instance that it last waited to open.
-    pub turn: Option<(i32, String)>,
+struct Told {
+    turn: Turn,
     /// What its identities have learnt.
-    pub learnt: Learnt,
+    learnt: Learnt,
+}
+
+/// Where a partition is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Turn {
+    /// The next offset to judge.
+    next: u64,
+    /// Day and instance that it waits to open, if it does.
+    waits: Option<(i32, String)>,
 }
 
 /// A day that waits to be opened.
 pub struct Wait {
     opening: Opening,
-    /// Ends of the other partitions when it began to wait, by name.
+    /// Ends of all partitions when it began to wait, by name.
     ends: BTreeMap<String, u64>,
     since: Instant,
-    /// What the others had judged when one of them last moved.
+    /// When it is looked at again.
+    look_at: Instant,
+    /// When one of those that are missing last moved, and what they had judged then.
     moved: (Instant, u64),
-}
-
-/// The figures of a day, for all.
-#[derive(Serialize, Deserialize)]
-struct Sum {
-    figures: Figures,
-    /// Partitions that had not said all of it.
-    missing: Vec<String>,
 }
 
 impl Exchange {
     pub fn new(folder: PathBuf, values_max: usize) -> Self {
-        Self { folder, values_max, asked_at: None, answered: None, heard: BTreeMap::new() }
+        Self {
+            folder,
+            values_max,
+            asked_at: None,
+            answered: None,
+            heard: BTreeMap::new(),
+            troubled_at: None,
+            told: BTreeMap::new(),
+            waited_for: i32::MIN,
+            cleaned_at: None,
+        }
     }
 
-    /// Tells what a partition has learnt. What cannot be told is told again; others wait for a
-    /// while and go on without it.
-    pub fn tell(&self, partition: &str, told: &Told) {
-        if let Err(error) = checkpoint::place(&self.learnt(partition), told, false) {
-            tracing::error!("{error:#}");
+    /// Tells what a partition has learnt, if it is anything new. What cannot be told is told when
+    /// somebody asks again.
+    pub fn tell(&mut self, shard: &Shard) {
+        let waits = shard.opening().map(|opening| (opening.day, opening.instance.clone()));
+        let turn = Turn { next: shard.next, waits };
+        let path = self.learnt(&shard.name);
+        // One that has lost the partition and does not know yet may have told in between.
+        if self.told.get(&shard.name) == Some(&(turn.clone(), changed(&path))) {
+            return;
+        }
+        if self.place(&shard.name, &Told { turn: turn.clone(), learnt: shard.judge.learnt() }) {
+            self.told.insert(shard.name.clone(), (turn, changed(&path)));
+        }
+    }
+
+    fn place(&mut self, partition: &str, told: &Told) -> bool {
+        let placed = checkpoint::place(&self.learnt(partition), told, false);
+        self.passed(placed).is_some()
+    }
+
+    /// Others tell of a partition from now on.
+    pub fn leave(&mut self, partition: &str) {
+        self.told.remove(partition);
+    }
+
+    /// Once nobody waits: what was heard will be told anew, and what is old is in the way.
+    pub fn rest(&mut self) {
+        self.heard.clear();
+        if self.cleaned_at.is_none_or(|at| at.elapsed() >= CLEAN_EVERY) {
+            self.cleaned_at = Some(Instant::now());
+            let cleaned = self.clean();
+            self.passed(cleaned);
+        }
+    }
+
+    /// Removes old sums, and what processes that were killed have left.
+    fn clean(&self) -> anyhow::Result<()> {
+        for entry in std::fs::read_dir(&self.folder).context("the folder cannot be read")? {
+            let path = entry.context("the folder cannot be read")?.path();
+            let kept = match path.extension().and_then(|extension| extension.to_str()) {
+                Some("figures") => KEPT,
+                Some("new" | "sum") => CLEAN_EVERY,
+                _ => continue,
+            };
+            let age = changed(&path).and_then(|(written, _)| written.elapsed().ok());
+            if age.is_some_and(|age| age >= kept) {
+                // Somebody else may have been quicker.
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+        Ok(())
+    }
+
+    /// The figures of a day, if they have been added up.
+    pub fn known(&mut self, opening: &Opening) -> Option<Figures> {
+        let path = self.sum(opening);
+        match checkpoint::read::<Figures>(&path) {
+            Ok(figures) => figures,
+            Err(error) => {
+                if !error.is::<std::io::Error>() {
+                    // Damaged: it is added up again.
+                    let _ = std::fs::remove_file(&path);
+                }
+                self.passed(Err(error))
+            }
         }
     }
 
@@ -91,74 +185,76 @@ impl Exchange {
     }
 
     /// Asks everybody to tell.
-    pub fn ask(&mut self) -> anyhow::Result<()> {
+    pub fn ask(&mut self) {
         if self.asked_at.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
             self.asked_at = Some(Instant::now());
             let path = self.question();
-            std::fs::write(&path, b"")
-                .with_context(|| format!("{} cannot be written", path.display()))?;
+            let asked = std::fs::write(&path, b"?");
+            self.passed(asked.with_context(|| format!("{} cannot be written", path.display())));
         }
-        Ok(())
     }
 
     /// The figures of a day, once they are the same for all; none while others are waited for.
-    pub fn figures(&mut self, wait: &mut Wait, now: Timestamp) -> anyhow::Result<Option<Figures>> {
-        let path = self.sum(&wait.opening);
-        if let Some(sum) = checkpoint::read::<Sum>(&path)? {
-            return Ok(Some(sum.figures));
+    pub fn figures(&mut self, wait: &mut Wait, now: Timestamp) -> Option<Figures> {
+        if Instant::now() < wait.look_at {
+            return None;
+        }
+        wait.look_at = Instant::now() + LOOK_EVERY;
+        if let Some(figures) = self.known(&wait.opening) {
+            return Some(figures);
         }
         let names: Vec<String> = wait.ends.keys().cloned().collect();
         names.iter().for_each(|name| self.hear(name));
         let missing = wait.missing(&self.heard);
-        if !missing.is_empty() && !wait.is_over(&self.heard, now) {
-            return Ok(None);
+        let is_over = wait.is_over(&missing, &self.heard, self.waited_for, now);
+        if !missing.is_empty() && !is_over {
+            return None;
         }
+        let Opening { instance, day, .. } = &wait.opening;
         if !missing.is_empty() {
-            let Opening { instance, day, .. } = &wait.opening;
+            self.waited_for = self.waited_for.max(*day);
             tracing::warn!(
                 instance, day, partitions = ?missing,
                 "what others have in common is judged by without partitions that do not go on"
             );
         }
-        let Opening { instance, day, .. } = &wait.opening;
-        tracing::debug!(instance, day, waited = ?wait.since.elapsed(), "a day is summed up");
-        self.add_up(&wait.opening, &path, missing).map(Some)
+        tracing::debug!(instance, day, waited = ?wait.since.elapsed(), "a day is added up");
+        let figures = self.add_up(&wait.opening);
+        let placed = self.put_in_place(&wait.opening, &figures);
+        match self.passed(placed) {
+            Some(()) => self.known(&wait.opening),
+            // Detection must not stop because the disk is full.
+            None if is_over => Some(figures),
+            None => {
+                wait.look_at = Instant::now() + RETRY_AFTER;
+                None
+            }
+        }
     }
 
-    /// The first who has a sum puts it in place; all others take that.
-    fn add_up(
-        &self,
-        opening: &Opening,
-        path: &Path,
-        missing: Vec<String>,
-    ) -> anyhow::Result<Figures> {
+    fn add_up(&self, opening: &Opening) -> Figures {
         let mut figures = Figures::default();
         for (_, told) in self.heard.values() {
             let learnt = told.learnt.used_on(&opening.instance, opening.day, self.values_max);
             figures.add(&learnt, self.values_max);
         }
-        let mut own = path.to_path_buf();
-        own.set_extension(format!("{}.sum", std::process::id()));
-        checkpoint::write(&own, &Sum { figures, missing })?;
+        figures
+    }
+
+    /// The first who has a sum puts it in place; all others take that.
+    fn put_in_place(&self, opening: &Opening, figures: &Figures) -> anyhow::Result<()> {
+        let path = self.sum(opening);
+        let mut own = path.clone();
+        // Of each process its own; on several machines their numbers may be the same.
+        own.set_extension(format!("{:016x}.sum", RandomState::new().hash_one(Instant::now())));
+        checkpoint::write(&own, figures)?;
         let placed = std::fs::hard_link(&own, path);
         std::fs::remove_file(&own).context("a sum that was put in place cannot be removed")?;
         match placed {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(error).context("the figures of a day cannot be put in place");
+                Err(error).context("the figures of a day cannot be put in place")
             }
-            _ => self.forget_before(opening),
-        }
-        let sum = checkpoint::read::<Sum>(path)?.context("the figures of a day have gone")?;
-        Ok(sum.figures)
-    }
-
-    /// Removes the sum that nobody needs any more; the one of each day goes in its turn.
-    fn forget_before(&self, opening: &Opening) {
-        let day = opening.day.saturating_sub(KEPT_DAYS);
-        let old = (day - 7..=day).map(|day| Opening { day, ..opening.clone() });
-        for opening in old {
-            // Most are gone already, and what stays does no harm.
-            let _ = std::fs::remove_file(self.sum(&opening));
+            _ => Ok(()),
         }
     }
 
@@ -169,13 +265,24 @@ impl Exchange {
         if self.heard.get(partition).is_some_and(|(known, _)| *known == changed) {
             return;
         }
-        match checkpoint::read::<Told>(&path) {
-            Ok(Some(told)) => {
-                self.heard.insert(partition.to_owned(), (changed, told));
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!("{error:#}"),
+        let told = checkpoint::read::<Told>(&path);
+        if let Some(Some(told)) = self.passed(told) {
+            self.heard.insert(partition.to_owned(), (changed, told));
         }
+    }
+
+    /// What went well. Trouble with the folder is told once a minute; the lake has it too, and
+    /// everything goes on once it is over.
+    fn passed<T>(&mut self, done: anyhow::Result<T>) -> Option<T> {
+        let error = match done {
+            Ok(done) => return Some(done),
+            Err(error) => error,
+        };
+        if self.troubled_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            self.troubled_at = Some(Instant::now());
+            tracing::error!("partitions cannot tell each other what is common: {error:#}");
+        }
+        None
     }
 
     fn learnt(&self, partition: &str) -> PathBuf {
@@ -195,20 +302,22 @@ impl Exchange {
 impl Wait {
     /// Begins to wait; `ends` of all partitions, by name.
     pub fn new(opening: Opening, ends: BTreeMap<String, u64>) -> Self {
-        Self { opening, ends, since: Instant::now(), moved: (Instant::now(), 0) }
+        let now = Instant::now();
+        Self { opening, ends, since: now, look_at: now, moved: (now, 0) }
     }
 
     /// Partitions that may still learn something that counts: they have neither come to this
     /// day, nor have they judged what was there when the wait began.
-    fn missing(&self, heard: &BTreeMap<String, (SystemTime, Told)>) -> Vec<String> {
+    fn missing(&self, heard: &BTreeMap<String, (Stamp, Told)>) -> Vec<String> {
         let Opening { instance, day, .. } = &self.opening;
         let has_told = |name: &String, end: u64| match heard.get(name) {
-            None => end == 0,
+            None => false,
             Some((_, told)) => {
-                let turn = told.turn.as_ref().map(|(day, instance)| (*day, instance.as_str()));
-                told.next >= end
+                let Turn { next, waits } = &told.turn;
+                let waits = waits.as_ref().map(|(day, instance)| (*day, instance.as_str()));
+                *next >= end
                     || told.learnt.newest_day(instance) >= Some(*day)
-                    || turn >= Some((*day, instance.as_str()))
+                    || waits >= Some((*day, instance.as_str()))
             }
         };
         let ends = self.ends.iter();
@@ -216,18 +325,105 @@ impl Wait {
     }
 
     /// Whether it has lasted too long: an attack must not wait for what is merely usual.
-    fn is_over(&mut self, heard: &BTreeMap<String, (SystemTime, Told)>, now: Timestamp) -> bool {
-        let judged = heard.values().map(|(_, told)| told.next).fold(0, u64::wrapping_add);
+    fn is_over(
+        &mut self,
+        missing: &[String],
+        heard: &BTreeMap<String, (Stamp, Told)>,
+        waited_for: i32,
+        now: Timestamp,
+    ) -> bool {
+        let judged = missing.iter().filter_map(|name| heard.get(name));
+        let judged = judged.map(|(_, told)| told.turn.next).fold(0, u64::wrapping_add);
         if judged != self.moved.1 {
             self.moved = (Instant::now(), judged);
         }
         let is_live = self.opening.time.plus_seconds(LIVE_SECONDS) >= now;
-        (is_live && self.since.elapsed() >= PATIENCE_LIVE)
-            || self.moved.0.elapsed() >= PATIENCE_HISTORY
+        let has_waited = self.since.elapsed() >= PATIENCE_LIVE || self.opening.day <= waited_for;
+        (is_live && has_waited) || self.moved.0.elapsed() >= PATIENCE_HISTORY
     }
 }
 
-/// When a file was changed last; none if it is not there.
-fn changed(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+/// Which file stands at a path, and of when; none if there is none.
+fn changed(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use detect::{DetectSettings, Detector, RuleSet};
+    use event::{AuditEvent, EventBatchBuilder};
+
+    use super::*;
+
+    const DAY: i64 = 86_400_000_000;
+
+    /// What is told by who has judged so much, of identities that worked on the first day.
+    fn told(next: u64, users: &[&str]) -> Told {
+        let detector = Detector::new(&DetectSettings::default(), RuleSet::default());
+        let mut detector = detector.expect("valid settings").of_share();
+        let mut builder = EventBatchBuilder::default();
+        for user in users {
+            let mut event = AuditEvent::new("log", "test", "postgresql", "orders");
+            event.user = Some(user);
+            builder.push(&event);
+        }
+        detector.observe_share(builder.finish());
+        Told { turn: Turn { next, waits: None }, learnt: detector.learnt() }
+    }
+
+    fn wait(day: i32) -> Wait {
+        let time = Timestamp(i64::from(day) * DAY);
+        let opening = Opening { row: 0, time, instance: "orders".to_owned(), day };
+        Wait::new(opening, [("0".to_owned(), 5), ("1".to_owned(), 7)].into())
+    }
+
+    fn exchange(folder: &tempfile::TempDir) -> Exchange {
+        Exchange::new(folder.path().to_path_buf(), 100)
+    }
+
+    const LATER: Timestamp = Timestamp(1_000 * DAY);
+
+    #[test]
+    fn a_day_has_one_sum_once_all_have_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut first, mut second) = (exchange(&folder), exchange(&folder));
+        let turn = Turn { next: 4, waits: Some((3, "orders".to_owned())) };
+        first.place("0", &Told { turn, ..told(4, &["ana", "bo"]) });
+        assert_eq!(first.figures(&mut wait(3), LATER), None, "1 has told nothing");
+        second.place("1", &told(6, &["kim"]));
+        assert_eq!(first.figures(&mut wait(3), LATER), None, "1 is not that far");
+        second.place("1", &told(7, &["kim", "lena"]));
+        let sum = first.figures(&mut wait(3), LATER).expect("all have told");
+        let mut expected = told(0, &["ana", "bo"]).learnt.used_on("orders", 3, 100);
+        expected.add(&told(0, &["kim", "lena"]).learnt.used_on("orders", 3, 100), 100);
+        assert_eq!(sum, expected);
+        assert_ne!(sum, Figures::default());
+        // What is learnt later is of later days, for everybody.
+        second.place("1", &told(9, &["kim", "lena", "finn"]));
+        assert_eq!(second.figures(&mut wait(3), LATER), Some(sum.clone()));
+        second.place("0", &told(9, &["ana", "bo"]));
+        assert_ne!(second.figures(&mut wait(4), LATER), Some(sum));
+    }
+
+    #[test]
+    fn a_damaged_sum_is_added_up_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut exchange = exchange(&folder);
+        exchange.place("0", &told(5, &["ana"]));
+        exchange.place("1", &told(7, &["kim"]));
+        let sum = exchange.figures(&mut wait(3), LATER).expect("all have told");
+        std::fs::write(exchange.sum(&wait(3).opening), b"damaged").expect("written");
+        assert_eq!(exchange.figures(&mut wait(3), LATER), Some(sum));
+    }
+
+    #[test]
+    fn whoever_asks_is_answered_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut first, mut second) = (exchange(&folder), exchange(&folder));
+        assert!(!second.is_asked());
+        first.ask();
+        assert!(second.is_asked());
+        assert!(!second.is_asked());
+    }
 }

@@ -111,6 +111,8 @@ impl PipelineMetrics {
         counter(encoder, "detect_events", "Events judged", &events)?;
         family(encoder, "detect_alerts", "Alerts by rule", "rule", statistics.alerts.into_iter())?;
         gauge(encoder, "detect_identities", "Identities with a baseline", statistics.identities)?;
+        let help = "Partitions that wait for others to open a day";
+        gauge(encoder, "detect_opening_partitions", help, self.parts.opening_partitions())?;
         let evicted = statistics.identity_evictions + statistics.value_evictions;
         let help = "Baselines and values forgotten for lack of room";
         counter(encoder, "detect_evictions", help, &ConstCounter::new(evicted))

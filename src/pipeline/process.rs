@@ -50,9 +50,16 @@ impl Parts {
         let board = self.detection.as_ref()?;
         let mut statistics = Statistics::default();
         for shard in board.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            statistics.add(shard);
+            statistics.add(&shard.statistics);
         }
         Some(statistics)
+    }
+
+    /// Partitions that wait for others to open a day.
+    pub fn opening_partitions(&self) -> u64 {
+        let Some(board) = &self.detection else { return 0 };
+        let board = board.lock().unwrap_or_else(PoisonError::into_inner);
+        board.values().filter(|shard| shard.opens_day).count() as u64
     }
 
     fn forward(&self) -> Option<ForwardStatus> {

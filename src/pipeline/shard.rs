@@ -15,7 +15,6 @@ use super::checkpoint::{Detection, SourceCheckpoint};
 use super::collect::now;
 use super::ends::Ends;
 use super::envelope::{Envelope, Extent};
-use super::exchange::Told;
 use super::judge::Judge;
 use super::reading::position_name;
 use super::store::{Knowledge, Order, Rows};
@@ -29,6 +28,9 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 /// How far beyond its last row a record may say that its file is published. Parts of files are
 /// smaller; a record that says more would have later rows taken for known.
 const REACH_BYTES_MAX: u64 = 256 << 20;
+
+/// Days that one record may open: more than there are in any log that is read in one piece.
+const OPENINGS_MAX: u32 = 512;
 
 /// One partition at work.
 pub struct Shard {
@@ -55,24 +57,23 @@ pub struct Shard {
     /// Records that were not ours, and when it was told last.
     foreign: u64,
     foreign_told: Option<Instant>,
-    /// The record that it is in the middle of.
-    held: Option<Held>,
+    /// The day that has to be opened before the rest of a record is judged.
+    held: Option<(Opening, Part)>,
     /// How far `ingest` has read; carried from checkpoint to checkpoint.
     ingested: BTreeMap<String, SourceCheckpoint>,
 }
 
-/// A record whose rest waits for a day to be opened.
-struct Held {
+/// A record that is judged in parts: a day has to be opened before the rest of it.
+struct Part {
     /// Offset of the record after it.
     next: u64,
     /// What has been judged.
     rows: Rows,
-    /// From the event that opens the day.
     rest: EventBatch,
     /// Whether other partitions have other events of its file.
     is_share: bool,
-    /// The first of the rest.
-    opening: Opening,
+    /// Days that it has opened.
+    opened: u32,
 }
 
 /// How far each table has the partition.
@@ -197,23 +198,17 @@ impl Shard {
 
     /// The day that it waits to open, in the middle of a record.
     pub fn opening(&self) -> Option<&Opening> {
-        self.held.as_ref().map(|held| &held.opening)
+        self.held.as_ref().map(|(opening, _)| opening)
     }
 
     /// Opens the day that it waits for, and goes on as [`take`](Self::take).
     pub fn open(&mut self, figures: Figures) -> anyhow::Result<Option<Rows>> {
-        let Some(Held { next, rows, rest, is_share, opening }) = self.held.take() else {
-            return Ok(None);
-        };
+        let Some((opening, mut part)) = self.held.take() else { return Ok(None) };
         self.judge.open(&opening, figures);
-        let rows = self.judge_events(next, rest, is_share, rows)?;
+        part.opened += 1;
+        let next = part.next;
+        let rows = self.go_on(part)?;
         Ok(rows.and_then(|rows| self.complete(next, rows)))
-    }
-
-    /// What it tells the other partitions.
-    pub fn told(&self) -> Told {
-        let turn = self.opening().map(|opening| (opening.day, opening.instance.clone()));
-        Told { next: self.next, turn, learnt: self.judge.learnt() }
     }
 
     fn complete(&mut self, next: u64, mut rows: Rows) -> Option<Rows> {
@@ -277,32 +272,31 @@ impl Shard {
                 Ok(Some(rows))
             }
             Some(events) => {
-                let is_share = self.is_share && partitions > 1;
-                self.judge_events(offset.0 + 1, events, is_share, rows)
+                let (next, is_share) = (offset.0 + 1, self.is_share && partitions > 1);
+                self.go_on(Part { next, rows, rest: events, is_share, opened: 0 })
             }
             None => Ok(Some(rows)),
         }
     }
 
     /// Judges up to where a day opens that others must be heard about; none if there is one.
-    fn judge_events(
-        &mut self,
-        next: u64,
-        events: EventBatch,
-        is_share: bool,
-        mut rows: Rows,
-    ) -> anyhow::Result<Option<Rows>> {
-        let opening = self.judge.opening(&events);
-        let until = opening.as_ref().map_or(events.len(), |opening| opening.row);
+    fn go_on(&mut self, mut part: Part) -> anyhow::Result<Option<Rows>> {
+        let opening = self.judge.opening(&part.rest);
+        // Whoever writes to the bus must not be able to hold a partition up for hours: after so
+        // many days, the rest is judged by the figures of the last.
+        let opening = opening.filter(|_| part.opened < OPENINGS_MAX);
+        let count = part.rest.len();
+        let until = opening.as_ref().map_or(count, |opening| opening.row);
         if until > 0 {
-            let part = events.slice(0, until);
-            let judged =
-                if is_share { self.judge.judge_share(part)? } else { self.judge.judge(part)? };
-            rows.events.push(judged);
+            let events = part.rest.slice(0, until);
+            part.rows.events.push(match part.is_share {
+                true => self.judge.judge_share(events)?,
+                false => self.judge.judge(events)?,
+            });
         }
-        let Some(opening) = opening else { return Ok(Some(rows)) };
-        let rest = events.slice(until, events.len() - until);
-        self.held = Some(Held { next, rows, rest, is_share, opening });
+        let Some(opening) = opening else { return Ok(Some(part.rows)) };
+        part.rest = part.rest.slice(until, count - until);
+        self.held = Some((opening, part));
         Ok(None)
     }
 

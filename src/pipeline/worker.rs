@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bus::{Bus, Delivery, Member, Offset, Turn};
-use detect::Statistics;
+use detect::{Figures, Statistics};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Likewise, while others are waited for.
 const LOOK_AT_OTHERS: Duration = Duration::from_millis(10);
 
+/// How long the bus may take to say where its partitions end.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long a partition that is taken away may wait for the lake. What is not stored then is
 /// stored by who gets the partition.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,7 +40,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Detection's figures, by partition.
-pub type DetectionBoard = Arc<Mutex<BTreeMap<u32, Statistics>>>;
+pub type DetectionBoard = Arc<Mutex<BTreeMap<u32, ShardFigures>>>;
+
+/// Of one partition.
+pub struct ShardFigures {
+    pub statistics: Statistics,
+    /// Whether it waits for others to open a day.
+    pub opens_day: bool,
+}
 
 /// Works until it is told to stop.
 pub struct Worker {
@@ -81,8 +91,9 @@ impl Worker {
             if let Ended::Stopped = ended {
                 return Ok(());
             }
-            self.shards.clear();
             self.waits.clear();
+            self.shards.values().for_each(|shard| self.exchange.leave(&shard.name));
+            self.shards.clear();
             (self.waiting, self.is_lost) = (None, false);
             self.board.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.store.give(Order::Resume)?;
@@ -119,6 +130,7 @@ impl Worker {
                 // The lake has no room: nothing more is taken from the bus until it has, but the
                 // group is answered.
                 self.runtime.block_on(member.idle(LOOK))?;
+                self.answer_others();
                 if !member.has_change() {
                     continue;
                 }
@@ -130,6 +142,9 @@ impl Worker {
             }
             if self.waiting.is_none() {
                 self.open_days(member)?;
+                if self.waiting.is_some() {
+                    continue;
+                }
             }
             if let Some(turn) = self.next(member)? {
                 self.take(turn, member)?;
@@ -191,42 +206,50 @@ impl Worker {
 
     /// A partition that opens a day takes nothing until it has the figures of all.
     fn wait_for_others(&mut self, partition: u32, member: &mut Member) -> anyhow::Result<()> {
-        let Some(shard) = self.shards.get(&partition) else { return Ok(()) };
-        let Some(opening) = shard.opening() else { return Ok(()) };
-        member.pause(partition).context("a partition cannot be paused")?;
-        self.exchange.tell(&shard.name, &shard.told());
-        let mut ends = BTreeMap::new();
-        for other in 0..self.bus.partitions() {
-            let end = self.runtime.block_on(member.end(other))?;
-            ends.insert(self.bus.partition_name(other), end.0);
+        let Some(opening) = self.shards.get(&partition).and_then(Shard::opening).cloned() else {
+            return Ok(());
+        };
+        if let Some(figures) = self.exchange.known(&opening) {
+            return self.open_day(partition, figures, member);
         }
-        self.waits.insert(partition, Wait::new(opening.clone(), ends));
+        member.pause(partition).context("a partition cannot be paused")?;
+        if let Some(shard) = self.shards.get(&partition) {
+            self.exchange.tell(shard);
+        }
+        let ends = self.runtime.block_on(ends(&self.bus, member));
+        self.waits.insert(partition, Wait::new(opening, ends));
         Ok(())
     }
 
-    /// Opens the days whose figures are there. Others are told what they ask for.
+    fn open_day(
+        &mut self,
+        partition: u32,
+        figures: Figures,
+        member: &mut Member,
+    ) -> anyhow::Result<()> {
+        self.waits.remove(&partition);
+        let Some(shard) = self.shards.get_mut(&partition) else { return Ok(()) };
+        let rows = shard.open(figures)?;
+        if shard.opening().is_some() {
+            return self.wait_for_others(partition, member);
+        }
+        member.resume(partition).context("a partition cannot be resumed")?;
+        rows.map_or(Ok(()), |rows| self.give(partition, Order::Rows(rows)))
+    }
+
+    /// Opens the days whose figures are there, as long as there is room for what comes of it.
     fn open_days(&mut self, member: &mut Member) -> anyhow::Result<()> {
-        let waiting: Vec<u32> = self.waits.keys().copied().collect();
-        for partition in waiting {
-            let Some(wait) = self.waits.get_mut(&partition) else { continue };
-            let Some(figures) = self.exchange.figures(wait, now())? else { continue };
-            self.waits.remove(&partition);
-            let Some(shard) = self.shards.get_mut(&partition) else { continue };
-            let rows = shard.open(figures)?;
-            if shard.opening().is_some() {
-                self.wait_for_others(partition, member)?;
+        let partitions: Vec<u32> = self.waits.keys().copied().collect();
+        for partition in partitions {
+            let wait = self.waits.get_mut(&partition).filter(|_| self.waiting.is_none());
+            let Some(figures) = wait.and_then(|wait| self.exchange.figures(wait, now())) else {
                 continue;
-            }
-            member.resume(partition).context("a partition cannot be resumed")?;
-            if let Some(rows) = rows {
-                self.give(partition, Order::Rows(rows))?;
-            }
-            if self.waiting.is_some() {
-                return Ok(());
-            }
+            };
+            self.open_day(partition, figures, member)?;
+            self.keep(partition)?;
         }
         if !self.waits.is_empty() {
-            self.exchange.ask()?;
+            self.exchange.ask();
             self.answer_others();
         }
         Ok(())
@@ -234,13 +257,15 @@ impl Worker {
 
     fn answer_others(&mut self) {
         if self.exchange.is_asked() {
-            let shards = self.shards.values();
-            shards.for_each(|shard| self.exchange.tell(&shard.name, &shard.told()));
+            for shard in self.shards.values() {
+                self.exchange.tell(shard);
+            }
         }
     }
 
     /// An order may have to wait: [`work`](Self::work) reads no further then.
     fn give(&mut self, partition: u32, order: Order) -> anyhow::Result<()> {
+        debug_assert!(self.waiting.is_none(), "an order that waits would be forgotten");
         self.waiting = self.store.try_give(order)?.map(|order| (partition, order));
         Ok(())
     }
@@ -334,6 +359,7 @@ impl Worker {
         for partition in &partitions {
             let Some(mut shard) = self.shards.remove(partition) else { continue };
             self.waits.remove(partition);
+            self.exchange.leave(&shard.name);
             if dropped != Some(*partition) {
                 knowledge.extend(shard.knowledge(true));
             }
@@ -350,12 +376,12 @@ impl Worker {
     fn look_after(&mut self, member: &mut Member) -> anyhow::Result<()> {
         let is_group = self.is_group();
         self.answer_others();
+        if self.waits.is_empty() {
+            self.exchange.rest();
+        }
+        let partitions: Vec<u32> = self.shards.keys().copied().collect();
+        partitions.into_iter().try_for_each(|partition| self.keep(partition))?;
         for (partition, shard) in &mut self.shards {
-            if self.waiting.is_none()
-                && let Some(order) = shard.knowledge(false)
-            {
-                self.waiting = self.store.try_give(order)?.map(|order| (*partition, order));
-            }
             let position = shard.position();
             // Kafka keeps records as long as it was told to: there the mark only shows the lag.
             let needless =
@@ -367,10 +393,36 @@ impl Worker {
                     tracing::warn!(%error, "the bus cannot note how far detection is");
                 }
             }
-            let statistics = shard.judge.statistics();
+            let figures = ShardFigures {
+                statistics: shard.judge.statistics(),
+                opens_day: shard.opening().is_some(),
+            };
             let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
-            board.insert(*partition, statistics);
+            board.insert(*partition, figures);
         }
         Ok(())
     }
+
+    /// Keeps what a partition knows, if it is time to and there is room.
+    fn keep(&mut self, partition: u32) -> anyhow::Result<()> {
+        if self.waiting.is_none()
+            && let Some(shard) = self.shards.get_mut(&partition)
+            && let Some(order) = shard.knowledge(false)
+        {
+            self.give(partition, order)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where each partition ends now, by name; what the bus does not say soon is beyond everything.
+async fn ends(bus: &Bus, member: &Member) -> BTreeMap<String, u64> {
+    let until = tokio::time::Instant::now() + ENDS_WITHIN;
+    let mut ends = BTreeMap::new();
+    for partition in 0..bus.partitions() {
+        let end = tokio::time::timeout_at(until, member.end(partition)).await;
+        let end = end.ok().and_then(Result::ok).map_or(u64::MAX, |end| end.0);
+        ends.insert(bus.partition_name(partition), end);
+    }
+    ends
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
+
 use crate::{BusError, Delivery, EmbeddedBus, Offset, Turn};
 
 /// Bytes that one read of a partition hands over at most, about.
@@ -36,23 +38,29 @@ impl EmbeddedMember {
         })
     }
 
-    pub(crate) async fn next(&mut self) -> Result<Turn, BusError> {
+    /// Only the wait for something to read ends with the time: a read that is broken off would
+    /// begin again, and again.
+    pub(crate) async fn next_within(&mut self, wait: Duration) -> Result<Option<Turn>, BusError> {
         if !self.announced {
             self.announced = true;
-            return Ok(Turn::Assigned((0..self.bus.partitions()).collect()));
+            return Ok(Some(Turn::Assigned((0..self.bus.partitions()).collect())));
         }
+        let until = Instant::now() + wait;
         loop {
             let is_wanted = |(partition, _): &(u32, _)| !self.paused.contains_key(partition);
             if let Some((partition, delivery)) =
                 self.buffer.iter().position(is_wanted).and_then(|place| self.buffer.remove(place))
             {
-                return Ok(Turn::Delivery { partition, delivery });
+                return Ok(Some(Turn::Delivery { partition, delivery }));
             }
             if self.positions.is_empty() {
-                self.bus.closed().await;
-                return Err(BusError::Closed);
+                let closed = timeout_at(until, self.bus.closed()).await;
+                return if closed.is_ok() { Err(BusError::Closed) } else { Ok(None) };
             }
-            let place = self.bus.readable(&self.positions).await?;
+            let Ok(place) = timeout_at(until, self.bus.readable(&self.positions)).await else {
+                return Ok(None);
+            };
+            let place = place?;
             let Some(&(partition, from)) = self.positions.get(place) else { continue };
             let read = self.bus.read(partition, from, READ_BYTES).await?;
             let next = read.last().map_or(from, Delivery::next);

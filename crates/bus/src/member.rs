@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use crate::{BusError, Delivery, Offset};
 
 pub use crate::embedded_member::EmbeddedMember;
@@ -53,10 +51,7 @@ impl Member {
     /// for. To be preferred to giving up [`Member::next`], which begins such a search anew.
     pub async fn next_within(&mut self, wait: Duration) -> Result<Option<Turn>, BusError> {
         match self {
-            Member::Embedded(member) => match timeout(wait, member.next()).await {
-                Ok(turn) => turn.map(Some),
-                Err(_elapsed) => Ok(None),
-            },
+            Member::Embedded(member) => member.next_within(wait).await,
             Member::Kafka(member) => member.next_within(wait).await,
         }
     }

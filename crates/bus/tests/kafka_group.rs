@@ -98,33 +98,49 @@ async fn append(bus: &Bus, records: u64) {
     }
 }
 
-/// What a paused partition has more than a member keeps is left with the broker.
+/// What a paused partition has more than a member keeps is left with the broker. Who gets it
+/// back after somebody else had it reads it.
 #[tokio::test]
-async fn a_paused_partition_may_have_much() {
+async fn a_paused_partition_may_have_much_and_come_back() {
     let Some(broker) = Broker::given() else { return };
-    let bus = open(&broker.settings(2)).await;
-    let large = |number: u8| Record { payload: vec![number; 2 << 20].into(), ..Record::default() };
-    bus.append(0, vec![large(0)]).await.unwrap();
+    let settings = broker.settings(2);
+    let (bus, other) = (open(&settings).await, open(&settings).await);
+    let large = |number| Record { payload: vec![number; 4 << 20].into(), ..Record::default() };
     let mut member = join(&bus, &[(0, Offset(0)), (1, Offset(0))]).await;
-    let mut numbers = Vec::new();
-    let mut take = |delivery| {
-        let Delivery::Record { offset, record } = delivery else { panic!("{delivery:?}") };
-        assert_eq!(offset.0, u64::from(record.payload[0]));
-        numbers.push(record.payload[0]);
-    };
-    take(delivery(&mut member).await);
-    member.pause(0).unwrap();
-    for number in 1..10 {
+    [0, 1].into_iter().for_each(|partition| member.pause(partition).unwrap());
+    for number in 0..10 {
         bus.append(0, vec![large(number)]).await.unwrap();
-        assert_eq!(member.next_within(Duration::from_millis(200)).await.unwrap(), None);
+        bus.append(1, vec![large(number)]).await.unwrap();
+        assert_eq!(member.next_within(Duration::from_millis(100)).await.unwrap(), None);
     }
-    member.resume(0).unwrap();
-    for _ in 1..10 {
-        take(delivery(&mut member).await);
+    let mut second = other.join("detect").await.unwrap();
+    let moved = loop {
+        match member.next_within(Duration::from_millis(200)).await.unwrap() {
+            Some(Turn::Revoked(partitions)) => break partitions,
+            None => drop(second.next_within(Duration::from_millis(200)).await.unwrap()),
+            other => panic!("{other:?}"),
+        }
+    };
+    member.release(&moved).await.unwrap();
+    second.leave().await.unwrap();
+    assert_eq!(next(&mut member).await, Turn::Assigned(moved.clone()));
+    member
+        .assign(&moved.iter().map(|partition| (*partition, Offset(0))).collect::<Vec<_>>())
+        .await
+        .unwrap();
+    for number in 0..10 {
+        let Delivery::Record { offset, record } = delivery(&mut member).await else { panic!() };
+        assert_eq!((offset, record.payload[0]), (Offset(u64::from(number)), number));
     }
-    assert_eq!(numbers, (0..10).collect::<Vec<u8>>());
+    let stays = 1 - moved[0];
+    member.resume(stays).unwrap();
+    for number in 0..10 {
+        let Delivery::Record { offset, record } = delivery(&mut member).await else { panic!() };
+        assert_eq!((offset, record.payload[0]), (Offset(u64::from(number)), number));
+    }
     member.leave().await.unwrap();
     bus.shutdown().await.unwrap();
+    other.shutdown().await.unwrap();
 }
 
 #[tokio::test]

@@ -53,8 +53,10 @@ pub(super) struct LearntAt {
 }
 
 impl Figures {
-    /// Adds those of another share. There may be `values_max` values; the rest is not counted.
-    pub fn add(&mut self, other: &Self, values_max: usize) {
+    /// Adds those of another share. There may be `values_max` values; says how many more there
+    /// were.
+    pub fn add(&mut self, other: &Self, values_max: usize) -> u64 {
+        let mut dropped = 0;
         self.identities += other.identities;
         for (value, count) in &other.values {
             let is_full = self.values.len() >= values_max;
@@ -62,8 +64,11 @@ impl Figures {
                 *total += count;
             } else if !is_full {
                 self.values.insert(value.clone(), *count);
+            } else {
+                dropped += 1;
             }
         }
+        dropped
     }
 }
 
@@ -108,7 +113,6 @@ pub(super) struct SavedOrganisation {
     identities: u32,
     counts: BTreeMap<Value, u32>,
     open: BTreeMap<i32, Figures>,
-    #[serde(default)]
     before: Figures,
     newest_day: i32,
 }
@@ -155,12 +159,19 @@ impl Organisation {
     }
 
     /// Of a share: opens a day with the figures of all.
-    pub(super) fn open_day_with(&mut self, day: i32, figures: Figures, values_max: usize) {
+    pub(super) fn open_day_with(
+        &mut self,
+        day: i32,
+        figures: Figures,
+        settings: &BaselineSettings,
+        statistics: &mut Statistics,
+    ) {
         self.newest_day = day.max(self.newest_day);
         self.identities = figures.identities;
         self.counts = figures.values.into_iter().collect();
         for learnt in self.days_before(day.saturating_sub(TOLD_DAYS)) {
-            self.before.add(&learnt, values_max);
+            let dropped = self.before.add(&learnt, settings.organisation_values_max);
+            statistics.organisation_evictions += dropped;
         }
     }
 

@@ -113,17 +113,18 @@ impl Profile {
         self.figures.day
     }
 
-    /// Counts the event itself; a late one counts for the current day.
+    /// Counts the event itself, of that day; a late one counts for the current day.
     ///
     /// For the first event of an hour of the day: the hour of the week, and on how many decayed
     /// days the identity was active near it.
     pub(super) fn begin(
         &mut self,
         event: &AuditEvent<'_>,
+        day: i32,
         settings: &BaselineSettings,
     ) -> Option<(u8, f64)> {
-        if event.time.day() > self.figures.day {
-            self.close_day(event.time.day(), settings);
+        if day > self.figures.day {
+            self.close_day(day, settings);
         }
         let figures = &mut self.figures;
         figures.newest = figures.newest.max(event.time);

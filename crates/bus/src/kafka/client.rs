@@ -126,6 +126,8 @@ pub(super) fn report_producer(connection: &ClientConfig) -> ClientConfig {
     config
         .set("statistics.interval.ms", "0")
         .set("message.timeout.ms", "5000")
+        // A report that is sent again must not come after a later one.
+        .set("max.in.flight.requests.per.connection", "1")
         .set("queue.buffering.max.messages", "64")
         .set("compression.type", "zstd");
     config

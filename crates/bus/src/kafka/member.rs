@@ -21,8 +21,11 @@ use crate::embedded::blocking;
 use crate::partition::lock;
 use crate::{BusError, GapReason, Offset, Turn};
 
-/// What is read of a paused partition and kept.
-const PAUSED_BYTES_MAX: u64 = 8 << 20;
+/// What is read of paused partitions and kept, of all together.
+const PAUSED_BYTES_MAX: u64 = 32 << 20;
+
+/// What a record takes besides its payload, about.
+const RECORD_HEAD_BYTES: u64 = 1 << 10;
 
 /// Shares the partitions of the topic with the other members of its group.
 pub struct KafkaMember {
@@ -42,11 +45,19 @@ pub struct KafkaMember {
     pub(super) kept: VecDeque<Turn>,
     /// While idle, nothing is fetched from these.
     resting: Option<Vec<u32>>,
-    /// Nothing is handed out of these; with the bytes that were read of each since. What has more
-    /// than its share is not fetched any more.
-    pub(super) paused: BTreeMap<u32, u64>,
+    /// Nothing is handed out of these.
+    paused: BTreeMap<u32, Paused>,
     /// Whether partitions were ever given to it.
     pub(super) settled: bool,
+}
+
+/// A partition of which nothing is handed out.
+#[derive(Clone, Copy, Default)]
+struct Paused {
+    /// What was read of it since, in bytes of memory.
+    bytes: u64,
+    /// Whether librdkafka was told to fetch no more of it.
+    is_stopped: bool,
 }
 
 /// What the bus may know of a member.
@@ -208,8 +219,11 @@ impl KafkaMember {
                 .map_err(|error| BusError::Group(error.to_string()))?;
             begun.push((partition, from.0, next));
         }
-        self.consumer()?
+        let consumer = self.consumer()?;
+        // librdkafka remembers that a partition was paused before it was given back.
+        consumer
             .incremental_assign(&list)
+            .and_then(|()| consumer.resume(&list))
             .map_err(|error| BusError::Group(error.to_string()))?;
         self.unanswered = None;
         for (partition, from, next) in begun {
@@ -298,8 +312,8 @@ impl KafkaMember {
     }
 
     pub(crate) fn resume(&mut self, partition: u32) -> Result<(), BusError> {
-        let read = self.paused.remove(&partition);
-        if read.is_some_and(|bytes| bytes > PAUSED_BYTES_MAX) && self.resting.is_none() {
+        let paused = self.paused.remove(&partition);
+        if paused.is_some_and(|paused| paused.is_stopped) && self.resting.is_none() {
             let resumed = self.consumer()?.resume(&self.bus.list(&[partition]));
             return resumed.map_err(|error| BusError::Group(error.to_string()));
         }
@@ -307,15 +321,16 @@ impl KafkaMember {
     }
 
     /// Counts what is read of a paused partition.
-    pub(super) fn count_paused(&mut self, partition: u32, bytes: u64) -> Result<(), BusError> {
-        let Some(read) = self.paused.get_mut(&partition) else { return Ok(()) };
-        let was_fetched = *read <= PAUSED_BYTES_MAX;
-        *read += bytes;
-        if was_fetched && *read > PAUSED_BYTES_MAX {
-            let stopped = self.consumer()?.pause(&self.bus.list(&[partition]));
-            return stopped.map_err(|error| BusError::Group(error.to_string()));
+    pub(super) fn count_paused(&mut self, partition: u32, payload: u64) -> Result<(), BusError> {
+        let all: u64 = self.paused.values().map(|paused| paused.bytes).sum();
+        let Some(paused) = self.paused.get_mut(&partition) else { return Ok(()) };
+        paused.bytes += payload + RECORD_HEAD_BYTES;
+        if paused.is_stopped || all <= PAUSED_BYTES_MAX {
+            return Ok(());
         }
-        Ok(())
+        paused.is_stopped = true;
+        let stopped = self.consumer()?.pause(&self.bus.list(&[partition]));
+        stopped.map_err(|error| BusError::Group(error.to_string()))
     }
 
     fn rest(&mut self) -> Result<(), BusError> {
@@ -332,8 +347,8 @@ impl KafkaMember {
 
     fn wake(&mut self) -> Result<(), BusError> {
         if let Some(mut partitions) = self.resting.take() {
-            let is_full = |bytes: &u64| *bytes > PAUSED_BYTES_MAX;
-            partitions.retain(|partition| !self.paused.get(partition).is_some_and(is_full));
+            let is_stopped = |paused: &Paused| paused.is_stopped;
+            partitions.retain(|partition| !self.paused.get(partition).is_some_and(is_stopped));
             let list = self.bus.list(&partitions);
             self.consumer()?.resume(&list).map_err(|error| BusError::Group(error.to_string()))?;
         }
