@@ -126,7 +126,7 @@ impl EventBatch {
         if crc32fast::hash(stream) != u32::from_le_bytes(*checksum) {
             return Err(IpcError::Checksum);
         }
-        crate::wire::check(stream).map_err(IpcError::Foreign)?;
+        crate::wire::check(stream)?;
         let reader = StreamReader::try_new(Cursor::new(stream), None)?;
         let mut batches = reader.collect::<Result<Vec<_>, _>>()?;
         let count = batches.len();
