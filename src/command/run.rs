@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use bus::BusKind;
 use clap::Args;
 use event::Alert;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
 use crate::pipeline::folder::DataFolder;
@@ -53,11 +53,17 @@ impl Run {
         let folder = DataFolder::open(&config.data)?;
         let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;
         let ended = runtime.block_on(async {
-            let starting = Running::start(&config, &folder, self.role, Arc::new(log_alert));
-            let Some(running) = unless_told_to_stop(starting).await? else { return Ok(()) };
+            let mut signals = Signals::new()?;
+            let running = tokio::select! {
+                // The start may wait for what others have to make first.
+                () = signals.next() => return Ok(()),
+                started = Running::start(&config, &folder, self.role, Arc::new(log_alert)) => {
+                    started?
+                }
+            };
             announce(&running, &config, self.role);
-            wait(&running).await?;
-            stop(running).await
+            wait(&running, &mut signals).await;
+            stop(running, &mut signals).await
         });
         // Whatever is held up, by a full disk for one, must not hold up the end.
         runtime.shutdown_background();
@@ -83,41 +89,47 @@ fn announce(running: &Running, config: &Config, role: Role) {
     }
 }
 
-/// The start, which may wait for what others have to make first; none if a signal came before.
-async fn unless_told_to_stop(
-    starting: impl Future<Output = anyhow::Result<Running>>,
-) -> anyhow::Result<Option<Running>> {
-    let mut terminate = signal(SignalKind::terminate()).context("no signals here")?;
-    tokio::select! {
-        started = starting => started.map(Some),
-        _ = terminate.recv() => Ok(None),
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.context("no signals here").map(|()| None)
+/// What tells the program to stop. Made once: a signal that comes between two waits is seen by the
+/// second.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on these signals do not end the program.
+    fn new() -> anyhow::Result<Self> {
+        let of = |kind| signal(kind).context("no signals here");
+        Ok(Self {
+            terminate: of(SignalKind::terminate())?,
+            interrupt: of(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }
 
 /// Waits for a signal, or for a part that fails.
-pub async fn wait(running: &Running) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("no signals here")?;
+async fn wait(running: &Running, signals: &mut Signals) {
     let failed = running.failed();
     tokio::select! {
-        _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("no signals here")?,
+        () = signals.next() => {}
         () = failed.cancelled() => {}
     }
-    Ok(())
 }
 
 /// Stops once everything is stored, or at a second signal, or when [`PATIENCE`] is over: the rest
 /// is then where a crash would leave it, in logs and bus, and is read at the next start.
-async fn stop(running: Running) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("no signals here")?;
+async fn stop(running: Running, signals: &mut Signals) -> anyhow::Result<()> {
     let hindrance = running.hindrance();
     tokio::select! {
         stopped = running.stop() => return stopped,
-        _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("no signals here")?,
+        () = signals.next() => {}
         () = tokio::time::sleep(PATIENCE) => {}
     }
     let because = hindrance().map_or_else(String::new, |hindrance| format!(" ({hindrance})"));
