@@ -27,7 +27,7 @@ const PATIENCE_HISTORY: Duration = Duration::from_secs(120);
 const LIVE_SECONDS: i64 = 86_400;
 
 /// How often the others are asked.
-const ASK_EVERY: Duration = Duration::from_millis(100);
+const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// How often it is told that the folder cannot be used.
 const TELL_EVERY: Duration = Duration::from_secs(60);

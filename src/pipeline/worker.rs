@@ -26,7 +26,7 @@ pub const DETECT: &str = "detect";
 /// How often a worker that waits looks after other things.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Likewise, while others are waited for.
+/// How often it looks whether others want to know what it has learnt: they wait for the answer.
 const LOOK_AT_OTHERS: Duration = Duration::from_millis(10);
 
 /// How long the bus may take to say where its partitions end.
@@ -146,6 +146,7 @@ impl Worker {
                     continue;
                 }
             }
+            self.answer_others();
             if let Some(turn) = self.next(member)? {
                 self.take(turn, member)?;
             }
@@ -157,7 +158,7 @@ impl Worker {
     }
 
     fn next(&self, member: &mut Member) -> anyhow::Result<Option<Turn>> {
-        let wait = if self.waits.is_empty() { LOOK } else { LOOK_AT_OTHERS };
+        let wait = if self.bus.partitions() > 1 { LOOK_AT_OTHERS } else { LOOK };
         self.runtime.block_on(member.next_within(wait)).context("the bus cannot be read")
     }
 
@@ -375,7 +376,6 @@ impl Worker {
     /// Now and then: keeps what is known, tells the bus what is no longer needed.
     fn look_after(&mut self, member: &mut Member) -> anyhow::Result<()> {
         let is_group = self.is_group();
-        self.answer_others();
         if self.waits.is_empty() {
             self.exchange.rest();
         }
