@@ -2,15 +2,14 @@
 //! the others do, who are watched on other partitions, and how far those are.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use simulate::{Attack, Company, Simulation};
 
-use crate::binary::Querywatch;
+use crate::binary::{Process, Querywatch};
 use crate::cluster::{Cluster, is_left_out, stop};
 use crate::faults::wait_for_rows;
 use crate::history::Expected;
-use crate::kafka::compare;
 
 #[test]
 fn two_workers_judge_them_as_one_machine() {
@@ -24,7 +23,16 @@ fn two_workers_judge_them_as_one_machine() {
         std::fs::write(&path, weeks(seed)).expect("written");
         path
     });
-    let expected = compare(&cluster, [("orders", &first), ("payroll", &second)]);
+    let logs: [(&str, &Path); 2] = [("orders", &first), ("payroll", &second)];
+    let expected = Expected::of(&logs);
+    let collector = publish(&cluster, &logs, expected.events());
+    let workers = ["worker-1", "worker-2"].map(|name| (name, cluster.worker(name)));
+    cluster.wait_for(expected.events(), expected.alerts(), Duration::from_secs(120));
+    stop(&cluster, "collector", collector);
+    for (name, worker) in workers {
+        stop(&cluster, name, worker);
+    }
+    expected.assert_same(&cluster.querywatch);
     let habits = expected.count("\"detector\":\"baseline\"");
     assert!(habits >= 4, "only {habits} alerts are of habits");
     // Nobody had to go on without the others.
@@ -32,6 +40,19 @@ fn two_workers_judge_them_as_one_machine() {
         let errors = cluster.said(name);
         assert!(!errors.contains("without partitions"), "{errors}");
     }
+}
+
+/// Puts all of the logs on the topic: a partition cannot wait for what is not there yet.
+fn publish(cluster: &Cluster, logs: &[(&str, &Path)], events: usize) -> Process {
+    let collector = cluster.collector("collector", logs);
+    let until = Instant::now() + Duration::from_secs(60);
+    while (cluster.metric("collector", "source_events") as usize) < events
+        || cluster.metric("collector", "forward_waiting_records") > 0.0
+    {
+        assert!(Instant::now() < until, "the logs are not published");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    collector
 }
 
 /// Workers that are killed take nothing with them of what others are to know: who judges their
@@ -48,8 +69,8 @@ fn they_outlive_killed_workers() {
     let logs: [(&str, &Path); 1] = [("orders", &log)];
     let expected = Expected::of(&logs);
     let names = ["worker-1", "worker-2"];
+    let collector = publish(&cluster, &logs, expected.events());
     let mut workers = names.map(|name| cluster.worker(name));
-    let collector = cluster.collector("collector", &logs);
     for round in 0..9 {
         std::thread::sleep(Duration::from_millis(600));
         let killed = round % 2;

@@ -19,7 +19,7 @@ fn lines() -> usize {
 /// record them side by side, so that the order among identities is nobody's promise. What is
 /// counted by identity or by client is counted in the order of its log, which is the same here as
 /// on one machine, because the logs are of different instances.
-pub fn compare(cluster: &Cluster, logs: [(&str, &Path); 2]) -> Expected {
+fn compare(cluster: &Cluster, logs: [(&str, &Path); 2]) {
     let expected = Expected::of(&logs);
     let workers = [cluster.worker("worker-1"), cluster.worker("worker-2")];
     // Both share the partitions before there is work: a short log is done in no time.
@@ -45,7 +45,6 @@ pub fn compare(cluster: &Cluster, logs: [(&str, &Path); 2]) -> Expected {
     }
     stop(cluster, "server", server);
     expected.assert_same(&cluster.querywatch);
-    expected
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The topic as another program sees it, and as the broker keeps it.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use bus::{Bus, Delivery, Offset, Record, Turn};
 use tokio::runtime::Runtime;
@@ -29,7 +30,14 @@ impl Topic {
     /// Start and end of each partition.
     pub fn extents(&self) -> Vec<(u64, u64)> {
         let Bus::Kafka(kafka) = &self.bus else { unreachable!("it was opened as such") };
-        let seen = self.runtime.block_on(kafka.inspect("detect")).expect("an answer");
+        // A broker may not know yet that it leads a partition of a new topic.
+        let until = Instant::now() + PATIENCE;
+        let seen = loop {
+            match self.runtime.block_on(kafka.inspect("detect")) {
+                Ok(seen) => break seen,
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+        };
         seen.partitions.iter().map(|partition| (partition.start.0, partition.end.0)).collect()
     }
 
