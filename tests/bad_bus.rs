@@ -13,14 +13,15 @@ use tokio::runtime::Runtime;
 use crate::binary::{Process, path_text};
 use crate::cluster::{Cluster, is_left_out, service, stop};
 use crate::history::{Expected, Live, write_lines};
+use crate::topic::Topic;
 
+mod broker_files;
 mod damaged;
 mod foreign;
 mod oracle;
-mod topic;
 
+use broker_files::{batches, partition_file};
 use oracle::alerts;
-use topic::{Topic, batches, partition_file};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// The program with a data folder of its own.
@@ -100,6 +101,23 @@ impl Querywatch {
 
 /// A process that does not outlive its test, however that ends.
 pub struct Process(pub Child);
+
+impl Process {
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("a process that runs");
+    }
+
+    /// Tells it to stop.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Kills it as the kernel would; it is gone when this returns.
+    pub fn end(&mut self) {
+        self.0.kill().expect("killed");
+        self.0.wait().expect("dead");
+    }
+}
 
 impl Deref for Process {
     type Target = Child;

@@ -253,8 +253,7 @@ impl Cluster {
 
 /// Tells a process to stop; it must do so cleanly.
 pub fn stop(cluster: &Cluster, name: &str, mut process: Process) {
-    let pid = rustix::process::Pid::from_child(&process);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told to stop");
+    process.terminate();
     let ended = process.wait().expect("ended");
     assert!(ended.success(), "{name} did not stop cleanly: {}", cluster.said(name));
 }

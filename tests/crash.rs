@@ -134,7 +134,7 @@ fn a_killed_run_stores_every_line_once() {
     let lines = logger.stop();
     let mut child = querywatch.start(&settings);
     wait_for_rows(&querywatch, lines);
-    terminate(&child);
+    child.terminate();
     let mut errors = String::new();
     let mut stderr = child.stderr.take().expect("piped");
     stderr.read_to_string(&mut errors).expect("read to its end");
@@ -173,7 +173,7 @@ fn another_log_under_the_same_name_is_refused() {
     write("first.csv", 0..1_000);
     let mut running = querywatch.start(&settings);
     wait_for_rows(&querywatch, 1_000);
-    terminate(&running);
+    running.terminate();
     assert!(running.wait().expect("ended").success());
     std::fs::remove_dir_all(querywatch.data().join("bus")).expect("removed");
     // Each start appends to the new log until it is longer than the old one was.
@@ -184,7 +184,7 @@ fn another_log_under_the_same_name_is_refused() {
         let mut said = String::new();
         let mut stderr = running.stderr.take().expect("piped");
         std::thread::sleep(Duration::from_millis(500));
-        terminate(&running);
+        running.terminate();
         stderr.read_to_string(&mut said).expect("text");
         assert!(!running.wait().expect("ended").success(), "it went on: {said}");
         if said.contains("is not the one that was judged there") {
@@ -193,9 +193,4 @@ fn another_log_under_the_same_name_is_refused() {
         assert!(said.contains("is gone"), "{said}");
         assert!(Instant::now() < until, "the log never grew: {said}");
     }
-}
-
-fn terminate(process: &Process) {
-    let id = rustix::process::Pid::from_child(process);
-    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("told to stop");
 }

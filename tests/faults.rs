@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rustix::process::Signal;
 
 use crate::binary::{Process, Querywatch};
 use crate::cluster::{Broker, Cluster, is_left_out, stop};
@@ -93,8 +94,7 @@ fn killed_collectors_lose_and_repeat_nothing() {
     while Instant::now() < end {
         std::thread::sleep(Duration::from_millis(random.random_range(20..1_500)));
         let number = random.random_range(0..2);
-        site.collectors[number].kill().expect("killed");
-        site.collectors[number].wait().expect("dead");
+        site.collectors[number].end();
         site.collectors[number] = site.collector(number);
     }
     site.finish();
@@ -111,8 +111,7 @@ fn killed_workers_lose_and_repeat_nothing() {
     while Instant::now() < end {
         std::thread::sleep(Duration::from_millis(random.random_range(20..3_000)));
         let number = random.random_range(0..2);
-        site.workers[number].kill().expect("killed");
-        site.workers[number].wait().expect("dead");
+        site.workers[number].end();
         site.workers[number] = site.worker(number);
     }
     site.finish();
@@ -141,16 +140,12 @@ fn a_paused_worker_writes_nothing_twice() {
     }
     let site = Site::start(quick_cluster(6));
     let (mut random, end) = (StdRng::seed_from_u64(9), faults_end());
-    let signal = |process: &Process, signal| {
-        rustix::process::kill_process(rustix::process::Pid::from_child(process), signal)
-            .expect("a signal");
-    };
     while Instant::now() < end {
         let worker = &site.workers[random.random_range(0..2)];
         std::thread::sleep(Duration::from_millis(random.random_range(500..2_000)));
-        signal(worker, rustix::process::Signal::STOP);
+        worker.signal(Signal::STOP);
         std::thread::sleep(Duration::from_millis(random.random_range(3_000..5_000)));
-        signal(worker, rustix::process::Signal::CONT);
+        worker.signal(Signal::CONT);
     }
     site.finish();
 }
@@ -196,8 +191,7 @@ fn a_killed_machine_loses_and_repeats_nothing() {
         let expected = Expected::of(&[("orders-db", &log)]);
         let mut process = querywatch.start(&settings);
         wait_for_rows(&querywatch, expected.events());
-        let id = rustix::process::Pid::from_child(&process);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("told to stop");
+        process.terminate();
         assert!(process.wait().expect("ended").success());
         expected.assert_same(&querywatch);
     }

@@ -133,11 +133,6 @@ fn start(mut command: Command) -> (Process, Said) {
     (process, said)
 }
 
-fn terminate(process: &Process) {
-    let id = rustix::process::Pid::from_child(process);
-    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("told to stop");
-}
-
 #[test]
 fn an_ingest_waits_for_room_and_stores_every_line_once() {
     let querywatch = Querywatch::new();
@@ -172,10 +167,10 @@ fn a_run_waits_for_room_and_stores_every_line_once() {
     said.wait_for("http://"); // from here on it listens to signals
     assert!(said.with("reserve_bytes")[0].contains(path_text(&data)), "the place is named");
     // A stop waits for what cannot be stored, but not against a second word.
-    terminate(&process);
+    process.terminate();
     std::thread::sleep(Duration::from_secs(1));
     assert!(process.try_wait().expect("a child").is_none(), "{:#?}", said.with(""));
-    terminate(&process);
+    process.terminate();
     assert_eq!(process.wait().expect("ends").code(), Some(1), "{:#?}", said.with(""));
     said.wait_for("stopped before everything was stored");
     let (mut process, said) = start(disk.querywatch(&run));
@@ -187,7 +182,7 @@ fn a_run_waits_for_room_and_stores_every_line_once() {
         assert!(Instant::now() < until, "{:#?}", said.with(""));
         std::thread::sleep(Duration::from_millis(300));
     }
-    terminate(&process);
+    process.terminate();
     assert!(process.wait().expect("ends").success(), "{:#?}", said.with(""));
     disk.assert_all_is_there();
 }
@@ -216,6 +211,6 @@ fn a_collector_waits_for_room_and_publishes_every_line_once() {
     assert!(cluster.querywatch.number("SELECT count(*) FROM events") < expected.events() as i64);
     disk.free();
     cluster.wait_for(expected.events(), expected.alerts(), Duration::from_secs(60));
-    terminate(&collector);
+    collector.terminate();
     expected.assert_same(&cluster.querywatch);
 }

@@ -10,6 +10,7 @@ use crate::binary::{Process, Querywatch};
 use crate::cluster::{Cluster, is_left_out, stop};
 use crate::faults::wait_for_rows;
 use crate::history::Expected;
+use crate::topic::Topic;
 
 #[test]
 fn two_workers_judge_them_as_one_machine() {
@@ -25,24 +26,60 @@ fn two_workers_judge_them_as_one_machine() {
     });
     let logs: [(&str, &Path); 2] = [("orders", &first), ("payroll", &second)];
     let expected = Expected::of(&logs);
-    let collector = publish(&cluster, &logs, expected.events());
-    let workers = ["worker-1", "worker-2"].map(|name| (name, cluster.worker(name)));
+    let workers = WORKERS.map(|name| cluster.worker(name));
+    let collectors =
+        [cluster.collector("first", &logs[..1]), cluster.collector("second", &logs[1..])];
     cluster.wait_for(expected.events(), expected.alerts(), Duration::from_secs(120));
-    stop(&cluster, "collector", collector);
-    for (name, worker) in workers {
-        stop(&cluster, name, worker);
+    for (name, collector) in ["first", "second"].iter().zip(collectors) {
+        stop(&cluster, name, collector);
     }
-    expected.assert_same(&cluster.querywatch);
+    assert_judged_alike(&cluster, &expected, workers);
     let habits = expected.count("\"detector\":\"baseline\"");
     assert!(habits >= 4, "only {habits} alerts are of habits");
-    // Nobody had to go on without the others.
-    for name in ["worker-1", "worker-2"] {
+}
+
+/// As if a collector came to a partition only when it is done with another: what is still to be
+/// published is waited for.
+#[test]
+fn partitions_that_are_published_one_after_the_other() {
+    if is_left_out() {
+        return;
+    }
+    let source = Cluster::new(4);
+    let log = source.querywatch.folder().join("log.csv");
+    std::fs::write(&log, weeks(5)).expect("written");
+    let logs: [(&str, &Path); 1] = [("orders", &log)];
+    let expected = Expected::of(&logs);
+    stop(&source, "collector", publish(&source, &logs, expected.events()));
+    let records = Topic::open(&source).records();
+    let cluster = Cluster::new(4);
+    let topic = Topic::open(&cluster);
+    let workers = WORKERS.map(|name| cluster.worker(name));
+    for partition in 0..4 {
+        let of_it = records.iter().filter(|(its, _, _)| *its == partition);
+        for (_, _, record) in of_it {
+            topic.append(partition, record.clone());
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    cluster.wait_for(expected.events(), expected.alerts(), Duration::from_secs(120));
+    assert_judged_alike(&cluster, &expected, workers);
+}
+
+const WORKERS: [&str; 2] = ["worker-1", "worker-2"];
+
+fn assert_judged_alike(cluster: &Cluster, expected: &Expected, workers: [Process; 2]) {
+    for (name, worker) in WORKERS.iter().zip(workers) {
+        stop(cluster, name, worker);
+    }
+    expected.assert_same(&cluster.querywatch);
+    for name in WORKERS {
         let errors = cluster.said(name);
-        assert!(!errors.contains("without partitions"), "{errors}");
+        assert!(!errors.contains("without partitions"), "one went on without others: {errors}");
     }
 }
 
-/// Puts all of the logs on the topic: a partition cannot wait for what is not there yet.
+/// Puts all of the logs on the topic.
 fn publish(cluster: &Cluster, logs: &[(&str, &Path)], events: usize) -> Process {
     let collector = cluster.collector("collector", logs);
     let until = Instant::now() + Duration::from_secs(60);
@@ -68,22 +105,17 @@ fn they_outlive_killed_workers() {
     std::fs::write(&log, weeks(3)).expect("written");
     let logs: [(&str, &Path); 1] = [("orders", &log)];
     let expected = Expected::of(&logs);
-    let names = ["worker-1", "worker-2"];
-    let collector = publish(&cluster, &logs, expected.events());
-    let mut workers = names.map(|name| cluster.worker(name));
+    let collector = cluster.collector("collector", &logs);
+    let mut workers = WORKERS.map(|name| cluster.worker(name));
     for round in 0..9 {
         std::thread::sleep(Duration::from_millis(600));
         let killed = round % 2;
-        workers[killed].kill().expect("killed");
-        workers[killed].wait().expect("dead");
-        workers[killed] = cluster.worker(names[killed]);
+        workers[killed].end();
+        workers[killed] = cluster.worker(WORKERS[killed]);
     }
     cluster.wait_for(expected.events(), expected.alerts(), Duration::from_secs(120));
     stop(&cluster, "collector", collector);
-    for (name, worker) in names.iter().zip(workers) {
-        stop(&cluster, name, worker);
-    }
-    expected.assert_same(&cluster.querywatch);
+    assert_judged_alike(&cluster, &expected, workers);
 }
 
 /// Several partitions of one machine's own log.
@@ -98,8 +130,7 @@ fn several_partitions_judge_them_as_one() {
     let settings = querywatch.settings(&folder, "[bus]\npartitions = 4\n");
     let mut process = querywatch.start(&settings);
     wait_for_rows(&querywatch, expected.events());
-    let id = rustix::process::Pid::from_child(&process);
-    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("told to stop");
+    process.terminate();
     assert!(process.wait().expect("ended").success());
     expected.assert_same(&querywatch);
 }

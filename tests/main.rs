@@ -19,4 +19,5 @@ mod postgresql;
 mod processes;
 mod replay;
 mod tidy;
+mod topic;
 mod webhook;

@@ -57,8 +57,7 @@ fn a_server_and_doctor_know_all_processes() {
     stop(&cluster, "worker", worker);
     sources(&cluster, "the worker is gone", |seen| process(seen, "detect").is_null());
     // Who just ends is.
-    collector.kill().expect("killed");
-    collector.wait().expect("dead");
+    collector.end();
     let silent = |problem: &Value| {
         problem.as_str().is_some_and(|problem| problem.starts_with("nothing was heard of"))
     };

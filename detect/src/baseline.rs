@@ -272,6 +272,17 @@ fn day_of(event: &AuditEvent<'_>) -> i32 {
     if event.received > Timestamp(0) { event.time.day().min(latest) } else { event.time.day() }
 }
 
+/// The latest day that events of a batch count for.
+pub fn newest_day(batch: &EventBatch) -> Option<i32> {
+    batch.rows().iter().fold(None, |newest, row| {
+        // Hardly ever later: what is quickly seen is looked at first.
+        match newest.is_none_or(|newest| row.time().day() > newest) {
+            true => newest.max(Some(day_of(&row.event()))),
+            false => newest,
+        }
+    })
+}
+
 fn has_failed_to_log_in(event: &AuditEvent<'_>) -> bool {
     use event::vocabulary::{Action, Outcome};
     event.action == Action::Login && matches!(event.outcome, Outcome::Failed | Outcome::Denied)

@@ -25,7 +25,7 @@ mod statistics;
 mod subject;
 mod verdict;
 
-pub use baseline::{Figures, Learnt, Opening};
+pub use baseline::{Figures, Learnt, Opening, newest_day};
 pub use detector::{DetectError, Detector, Observed, counted_by_client};
 pub use rule::{CaseOutcome, Rule, RuleError, RuleSet};
 pub use settings::{

@@ -73,7 +73,8 @@ async fn append(bus: &Bus, partition: u32, record: Record, is_found: &mut bool) 
 fn seal(portion: Portion, file: EventId, end: u64, partitions: u32) -> anyhow::Result<Record> {
     let (source, copies, rejects) = (NAME.to_owned(), false, Vec::new());
     let events = portion.events;
-    Envelope { source, file, end, partitions, copies, events, rejects }.seal()
+    let newest_day = None; // each read is on the bus before the next is appended
+    Envelope { source, file, end, partitions, copies, newest_day, events, rejects }.seal()
 }
 
 fn audit_event(access: &Access, key: EventId, position: u64) -> AuditEvent<'_> {

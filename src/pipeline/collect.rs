@@ -40,6 +40,8 @@ pub struct Collector {
     pub runtime: Handle,
     pub reading: Arc<ReadingFile>,
     pub published: Published,
+    /// The latest day that each file has come to.
+    pub newest_days: HashMap<EventId, i32>,
     pub entry: Arc<SourceEntry>,
     pub stop: CancellationToken,
     /// The log takes no more at once.
@@ -187,8 +189,9 @@ impl Collector {
     }
 
     /// What of a decoded part is not yet published, by partition.
-    fn envelopes(&self, decoded: Decoded) -> Vec<(u32, Envelope)> {
+    fn envelopes(&mut self, decoded: Decoded) -> Vec<(u32, Envelope)> {
         let Decoded { file, events, rejects, end, .. } = decoded;
+        let newest_day = if self.partitions > 1 { detect::newest_day(&events) } else { None };
         let mut envelopes = Vec::new();
         for Portion { partition, events, copies } in divide(events, self.partitions) {
             for (part, copied) in [(events, false), (copies, true)] {
@@ -202,7 +205,34 @@ impl Collector {
             }
         }
         self.add_rejects(file, end, rejects, &mut envelopes);
+        self.tell_newest_day(file, newest_day, &mut envelopes);
         envelopes
+    }
+
+    /// Notes in all envelopes which day their file has come to. Every partition hears of a new one,
+    /// after a restart of the latest again.
+    fn tell_newest_day(
+        &mut self,
+        file: EventId,
+        newest_day: Option<i32>,
+        envelopes: &mut Vec<(u32, Envelope)>,
+    ) {
+        let known = self.newest_days.get(&file).copied();
+        let newest_day = known.max(newest_day);
+        if let Some(day) = newest_day.filter(|_| known < newest_day) {
+            self.newest_days.insert(file, day);
+            for partition in 0..self.partitions {
+                let is_there =
+                    |(part, envelope): &(u32, Envelope)| *part == partition && !envelope.copies;
+                if !envelopes.iter().any(is_there) {
+                    // It holds nothing, and so it says nothing of how far the file is published.
+                    envelopes.push((partition, self.envelope(file, 0, false, None, Vec::new())));
+                }
+            }
+        }
+        for (_, envelope) in envelopes.iter_mut().filter(|(_, envelope)| !envelope.copies) {
+            envelope.newest_day = newest_day;
+        }
     }
 
     /// Rejects have no identity: they travel with what the server itself does.
@@ -236,7 +266,8 @@ impl Collector {
         rejects: Vec<Reject>,
     ) -> Envelope {
         let (source, partitions) = (self.name.clone(), self.partitions);
-        Envelope { source, file, end, partitions, copies, events, rejects }
+        let newest_day = None;
+        Envelope { source, file, end, partitions, copies, newest_day, events, rejects }
     }
 
     fn keep(&mut self, progress: &mut Progress) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! The part that reads sources: a collector each, the log that they write, and with Kafka the
 //! forwarder of that log.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
@@ -171,6 +172,7 @@ impl Shared {
             runtime: Handle::current(),
             reading: self.reading.clone(),
             published: self.published.clone(),
+            newest_days: HashMap::new(),
             entry: self.board.add(source),
             stop: stop.clone(),
             append_bytes_max: self.append_bytes_max,

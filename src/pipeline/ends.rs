@@ -1,6 +1,7 @@
-//! How far each file on a partition has come: what is published again is recognised.
+//! How far each file on a partition has come: what is published again is recognised, and others
+//! can see which days are complete.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use event::EventId;
 use serde::{Deserialize, Serialize};
@@ -26,10 +27,25 @@ pub struct Ends {
 struct End {
     position: u64,
     turn: u64,
+    /// The latest day that is wholly judged, up to where the file came to it.
+    newest_day: Option<i32>,
 }
 
-/// File, copies, position: the longest silent first.
-type Saved = (serde_bytes::ByteArray<16>, bool, u64);
+/// File, copies, position, newest day: the longest silent first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Saved(
+    serde_bytes::ByteArray<16>,
+    bool,
+    u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")] Option<i32>,
+);
+
+/// The latest days of files, by file.
+pub type NewestDays = BTreeMap<EventId, i32>;
+
+/// Files whose days are told to others, the latest that came. Who waits for a file has just got a
+/// part of it, and so has everybody.
+const TOLD_MAX: usize = 4096;
 
 impl Ends {
     /// Before which position of its file a record holds nothing new; it is from now on known to
@@ -38,10 +54,10 @@ impl Ends {
         let key = (extent.file.0, extent.copies);
         self.turn += 1;
         let turn = self.turn;
-        let end = self.files.entry(key).or_insert(End { position: 0, turn });
+        let end = self.files.entry(key).or_insert(End { position: 0, turn, newest_day: None });
         let known = end.position;
         self.turns.remove(&(end.turn, key.0, key.1));
-        *end = End { position: known.max(extent.end), turn };
+        *end = End { position: known.max(extent.end), turn, ..*end };
         self.turns.insert((turn, key.0, key.1));
         if self.files.len() > FILES_MAX
             && let Some((_, file, copies)) = self.turns.pop_first()
@@ -50,14 +66,31 @@ impl Ends {
         }
         known
     }
+
+    /// A file has come to this day, and what it has of earlier ones is judged.
+    pub fn come_to(&mut self, file: EventId, day: i32) {
+        if let Some(end) = self.files.get_mut(&(file.0, false)) {
+            end.newest_day = end.newest_day.max(Some(day));
+        }
+    }
+
+    /// To which days files have come.
+    pub fn newest_days(&self) -> NewestDays {
+        let latest = self.turns.iter().rev().filter(|(_, _, copies)| !copies).take(TOLD_MAX);
+        let days = latest.filter_map(|(_, file, copies)| {
+            Some((EventId(*file), self.files.get(&(*file, *copies))?.newest_day?))
+        });
+        days.collect()
+    }
 }
 
 impl From<Vec<Saved>> for Ends {
     fn from(saved: Vec<Saved>) -> Self {
         let mut ends = Self::default();
-        for (file, copies, end) in saved {
+        for Saved(file, copies, end, newest_day) in saved {
             let file = EventId(file.into_array());
             ends.advance(&Extent { file, end, partitions: 1, copies });
+            newest_day.into_iter().for_each(|day| ends.come_to(file, day));
         }
         ends
     }
@@ -67,7 +100,7 @@ impl From<Ends> for Vec<Saved> {
     fn from(ends: Ends) -> Self {
         let known = ends.turns.iter().filter_map(|(_, file, copies)| {
             let end = ends.files.get(&(*file, *copies))?;
-            Some((serde_bytes::ByteArray::new(*file), *copies, end.position))
+            Some(Saved(serde_bytes::ByteArray::new(*file), *copies, end.position, end.newest_day))
         });
         known.collect()
     }
@@ -98,10 +131,22 @@ mod tests {
         for (file, end) in [(1, 10), (2, 20), (1, 30), (3, 5)] {
             ends.advance(&extent(file, end));
         }
+        ends.come_to(EventId::of(&[&3_u32.to_le_bytes()]), 20_000);
         let bytes = rmp_serde::to_vec(&ends).expect("encoded");
         let mut back: Ends = rmp_serde::from_slice(&bytes).expect("decoded");
         assert_eq!(rmp_serde::to_vec(&back).expect("encoded"), bytes);
+        assert_eq!(back.newest_days(), ends.newest_days());
+        assert_eq!(back.newest_days().into_values().collect::<Vec<_>>(), [20_000]);
         assert_eq!(back.advance(&extent(1, 40)), 30);
+    }
+
+    #[test]
+    fn a_state_of_before_days_were_kept_is_read() {
+        let file = serde_bytes::ByteArray::new(EventId::of(&[&1_u32.to_le_bytes()]).0);
+        let bytes = rmp_serde::to_vec(&[(file, false, 10_u64)]).expect("encoded");
+        let mut back: Ends = rmp_serde::from_slice(&bytes).expect("decoded");
+        assert_eq!(back.newest_days(), NewestDays::new());
+        assert_eq!(back.advance(&extent(1, 40)), 10);
     }
 
     #[test]

@@ -12,6 +12,7 @@ const FILE: &str = "file";
 const END: &str = "end";
 const PARTITIONS: &str = "partitions";
 const COPIES: &str = "copies";
+const NEWEST_DAY: &str = "newest_day";
 
 /// A part of a file, as it travels on a partition: one record, so that all of it arrives or none.
 pub struct Envelope {
@@ -25,6 +26,10 @@ pub struct Envelope {
     pub partitions: u32,
     /// Whether the events are copies, to be counted by client: they are stored elsewhere.
     pub copies: bool,
+    /// The latest day that events of the file have come to with this part. When it is a new one,
+    /// every partition is told, even those that get nothing else of the part: that is how each
+    /// knows what to wait for, in whatever order partitions are published.
+    pub newest_day: Option<i32>,
     /// Events, not yet judged; none if there are only rejects.
     pub events: Option<EventBatch>,
     /// Records that could not be read.
@@ -44,23 +49,25 @@ impl Envelope {
             rmp_serde::encode::write(&mut payload, &rejects).context("rejects, encoded")?;
         }
         let header = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
-        Ok(Record {
-            key: self.file.0.to_vec(),
-            headers: vec![
-                header(VERSION, &schema::VERSION.to_le_bytes()),
-                header(SOURCE, self.source.as_bytes()),
-                header(FILE, &self.file.0),
-                header(END, &self.end.to_le_bytes()),
-                header(PARTITIONS, &self.partitions.to_le_bytes()),
-                header(COPIES, &[u8::from(self.copies)]),
-            ],
-            payload: payload.into(),
-        })
+        let mut headers = vec![
+            header(VERSION, &schema::VERSION.to_le_bytes()),
+            header(SOURCE, self.source.as_bytes()),
+            header(FILE, &self.file.0),
+            header(END, &self.end.to_le_bytes()),
+            header(PARTITIONS, &self.partitions.to_le_bytes()),
+            header(COPIES, &[u8::from(self.copies)]),
+        ];
+        headers.extend(self.newest_day.map(|day| header(NEWEST_DAY, &day.to_le_bytes())));
+        Ok(Record { key: self.file.0.to_vec(), headers, payload: payload.into() })
     }
 
     /// Reads a record, all of it.
     pub fn open(record: &Record) -> anyhow::Result<Self> {
         let Extent { file, end, partitions, copies } = Extent::of(record)?;
+        let newest_day = match header(record, NEWEST_DAY) {
+            Ok(_) => Some(i32::from_le_bytes(sized(record, NEWEST_DAY)?)),
+            Err(_absent) => None,
+        };
         let source = String::from_utf8_lossy(header(record, SOURCE)?).into_owned();
         let (length, rest) = record.payload.split_first_chunk().context("the record is empty")?;
         let length = u32::from_le_bytes(*length) as usize;
@@ -71,7 +78,7 @@ impl Envelope {
             bytes => rmp_serde::from_slice(bytes).context("the rejects are damaged")?,
         };
         let rejects = rejects.into_iter().map(Reject::from).collect();
-        Ok(Self { source, file, end, partitions, copies, events, rejects })
+        Ok(Self { source, file, end, partitions, copies, newest_day, events, rejects })
     }
 }
 

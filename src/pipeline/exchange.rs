@@ -15,6 +15,7 @@ use event::{EventId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint;
+use super::ends::NewestDays;
 use super::shard::Shard;
 
 /// How long events of the last day wait for partitions that do not say what they have learnt.
@@ -68,6 +69,8 @@ type Stamp = (SystemTime, u64);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Told {
     turn: Turn,
+    /// To which days files have come: what they have of earlier ones is judged.
+    newest_days: NewestDays,
     /// What its identities have learnt.
     learnt: Learnt,
 }
@@ -84,6 +87,8 @@ struct Turn {
 /// A day that waits to be opened.
 pub struct Wait {
     opening: Opening,
+    /// The file in which the day is, if every partition hears of its days.
+    file: Option<EventId>,
     /// Ends of all partitions when it began to wait, by name.
     ends: BTreeMap<String, u64>,
     since: Instant,
@@ -118,7 +123,8 @@ impl Exchange {
         if self.told.get(&shard.name) == Some(&(turn.clone(), changed(&path))) {
             return;
         }
-        if self.place(&shard.name, &Told { turn: turn.clone(), learnt: shard.judge.learnt() }) {
+        let (newest_days, learnt) = (shard.newest_days(), shard.judge.learnt());
+        if self.place(&shard.name, &Told { turn: turn.clone(), newest_days, learnt }) {
             self.told.insert(shard.name.clone(), (turn, changed(&path)));
         }
     }
@@ -300,14 +306,15 @@ impl Exchange {
 }
 
 impl Wait {
-    /// Begins to wait; `ends` of all partitions, by name.
-    pub fn new(opening: Opening, ends: BTreeMap<String, u64>) -> Self {
+    /// Begins to wait for a day of a file; `ends` of all partitions, by name.
+    pub fn new(opening: Opening, file: Option<EventId>, ends: BTreeMap<String, u64>) -> Self {
         let now = Instant::now();
-        Self { opening, ends, since: now, look_at: now, moved: (now, 0) }
+        Self { opening, file, ends, since: now, look_at: now, moved: (now, 0) }
     }
 
     /// Partitions that may still learn something that counts: they have neither come to this
-    /// day, nor have they judged what was there when the wait began.
+    /// day, nor have they judged what was there when the wait began and heard that the file has
+    /// come to it, wherever that is on its way to them.
     fn missing(&self, heard: &BTreeMap<String, (Stamp, Told)>) -> Vec<String> {
         let Opening { instance, day, .. } = &self.opening;
         let has_told = |name: &String, end: u64| match heard.get(name) {
@@ -315,7 +322,8 @@ impl Wait {
             Some((_, told)) => {
                 let Turn { next, waits } = &told.turn;
                 let waits = waits.as_ref().map(|(day, instance)| (*day, instance.as_str()));
-                *next >= end
+                let has_heard = |file: &EventId| told.newest_days.get(file) >= Some(day);
+                (*next >= end && self.file.as_ref().is_none_or(has_heard))
                     || told.learnt.newest_day(instance) >= Some(*day)
                     || waits >= Some((*day, instance.as_str()))
             }
@@ -369,13 +377,14 @@ mod tests {
             builder.push(&event);
         }
         detector.observe_share(builder.finish());
-        Told { turn: Turn { next, waits: None }, learnt: detector.learnt() }
+        let newest_days = NewestDays::new();
+        Told { turn: Turn { next, waits: None }, newest_days, learnt: detector.learnt() }
     }
 
     fn wait(day: i32) -> Wait {
         let time = Timestamp(i64::from(day) * DAY);
         let opening = Opening { row: 0, time, instance: "orders".to_owned(), day };
-        Wait::new(opening, [("0".to_owned(), 5), ("1".to_owned(), 7)].into())
+        Wait::new(opening, None, [("0".to_owned(), 5), ("1".to_owned(), 7)].into())
     }
 
     fn exchange(folder: &tempfile::TempDir) -> Exchange {
@@ -404,6 +413,25 @@ mod tests {
         assert_eq!(second.figures(&mut wait(3), LATER), Some(sum.clone()));
         second.place("0", &told(9, &["ana", "bo"]));
         assert_ne!(second.figures(&mut wait(4), LATER), Some(sum));
+    }
+
+    /// A collector takes partitions to Kafka at different speeds.
+    #[test]
+    fn what_is_still_to_be_published_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut exchange = exchange(&folder);
+        let file = EventId::of(&[b"log"]);
+        let mut wait = Wait { file: Some(file), ..wait(3) };
+        exchange.place("0", &Told { newest_days: [(file, 3)].into(), ..told(5, &["ana"]) });
+        let mut is_opened = |days: &[(EventId, i32)], users: &[&str]| {
+            let newest_days = days.iter().copied().collect();
+            exchange.place("1", &Told { newest_days, ..told(7, users) });
+            wait.look_at = Instant::now();
+            exchange.figures(&mut wait, LATER).is_some()
+        };
+        assert!(!is_opened(&[], &["kim"]), "all that is there is judged, nothing of that file");
+        assert!(!is_opened(&[(file, 2)], &["kim"]), "the file has come to an earlier day");
+        assert!(is_opened(&[(file, 3)], &["kim", "lena"]));
     }
 
     #[test]

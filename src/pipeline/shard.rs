@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use bus::{Delivery, Offset, Record};
 use detect::{Figures, Opening};
 use event::{EventBatch, EventId, Reject};
@@ -13,7 +13,7 @@ use lake::Claim;
 
 use super::checkpoint::{Detection, SourceCheckpoint};
 use super::collect::now;
-use super::ends::Ends;
+use super::ends::{Ends, NewestDays};
 use super::envelope::{Envelope, Extent};
 use super::judge::Judge;
 use super::reading::position_name;
@@ -70,11 +70,16 @@ struct Part {
     /// What has been judged.
     rows: Rows,
     rest: EventBatch,
+    /// Of which file, and to which day that has come.
+    came: Came,
     /// Whether other partitions have other events of its file.
     is_share: bool,
     /// Days that it has opened.
     opened: u32,
 }
+
+/// A file, and the day to which it has come, if that was said.
+pub type Came = (EventId, Option<i32>);
 
 /// How far each table has the partition.
 #[derive(Clone, Copy, Debug)]
@@ -201,6 +206,17 @@ impl Shard {
         self.held.as_ref().map(|(opening, _)| opening)
     }
 
+    /// The file in which that day is, if every partition hears of its days.
+    pub fn opens_in(&self) -> Option<EventId> {
+        let (_, part) = self.held.as_ref()?;
+        part.came.1.map(|_| part.came.0)
+    }
+
+    /// To which days files have come, and are judged before.
+    pub fn newest_days(&self) -> NewestDays {
+        self.ends.newest_days()
+    }
+
     /// Opens the day that it waits for, and goes on as [`take`](Self::take).
     pub fn open(&mut self, figures: Figures) -> anyhow::Result<Option<Rows>> {
         let Some((opening, mut part)) = self.held.take() else { return Ok(None) };
@@ -260,12 +276,14 @@ impl Shard {
                 return Ok(Some(Rows { rejects, ..Rows::default() }));
             }
         };
-        let Envelope { file, end, partitions, copies, events, mut rejects, .. } = envelope;
+        let Envelope { file, end, partitions, copies, newest_day, events, mut rejects, .. } =
+            envelope;
         let stored = ingested.get(&position_name(file)).map_or(0, |end| end.cast_unsigned());
         let known = self.ends.advance(&Extent { file, end, partitions, copies }).max(stored);
         let events = events.map(|events| super::after(events, known)).filter(|e| !e.is_empty());
         rejects.retain(|reject| reject.position.cast_unsigned() >= known);
         let rows = Rows { rejects, ..Rows::default() };
+        let came = (file, newest_day.filter(|_| !copies));
         match events {
             Some(copied) if copies => {
                 self.judge.count_by_client(&copied)?;
@@ -273,9 +291,19 @@ impl Shard {
             }
             Some(events) => {
                 let (next, is_share) = (offset.0 + 1, self.is_share && partitions > 1);
-                self.go_on(Part { next, rows, rest: events, is_share, opened: 0 })
+                self.go_on(Part { next, rows, rest: events, came, is_share, opened: 0 })
             }
-            None => Ok(Some(rows)),
+            None => {
+                self.come(came);
+                Ok(Some(rows))
+            }
+        }
+    }
+
+    /// All of a record is judged.
+    fn come(&mut self, (file, newest_day): Came) {
+        if let Some(day) = newest_day {
+            self.ends.come_to(file, day);
         }
     }
 
@@ -294,7 +322,10 @@ impl Shard {
                 false => self.judge.judge(events)?,
             });
         }
-        let Some(opening) = opening else { return Ok(Some(part.rows)) };
+        let Some(opening) = opening else {
+            self.come(part.came);
+            return Ok(Some(part.rows));
+        };
         part.rest = part.rest.slice(until, count - until);
         self.held = Some((opening, part));
         Ok(None)
@@ -343,7 +374,13 @@ fn open(record: &Record) -> anyhow::Result<Envelope> {
         Some(events.rows().row(last).position())
     });
     let last_reject = envelope.rejects.iter().map(|reject| reject.position).max();
-    let last = last_event.max(last_reject).context("it holds nothing")?;
+    let Some(last) = last_event.max(last_reject) else {
+        // It tells of a day.
+        return match (envelope.newest_day, envelope.end) {
+            (Some(_), 0) => Ok(envelope),
+            _ => bail!("it holds nothing"),
+        };
+    };
     let reach = envelope.end.checked_sub(last.cast_unsigned());
     if last < 0 || reach.is_none_or(|reach| reach > REACH_BYTES_MAX) {
         bail!("it ends at {} of its file, its last row is at {last}", envelope.end);

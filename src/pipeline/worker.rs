@@ -207,18 +207,17 @@ impl Worker {
 
     /// A partition that opens a day takes nothing until it has the figures of all.
     fn wait_for_others(&mut self, partition: u32, member: &mut Member) -> anyhow::Result<()> {
-        let Some(opening) = self.shards.get(&partition).and_then(Shard::opening).cloned() else {
+        let Some(shard) = self.shards.get(&partition) else { return Ok(()) };
+        let (Some(opening), file) = (shard.opening().cloned(), shard.opens_in()) else {
             return Ok(());
         };
         if let Some(figures) = self.exchange.known(&opening) {
             return self.open_day(partition, figures, member);
         }
         member.pause(partition).context("a partition cannot be paused")?;
-        if let Some(shard) = self.shards.get(&partition) {
-            self.exchange.tell(shard);
-        }
+        self.exchange.tell(shard);
         let ends = self.runtime.block_on(ends(&self.bus, member));
-        self.waits.insert(partition, Wait::new(opening, ends));
+        self.waits.insert(partition, Wait::new(opening, file, ends));
         Ok(())
     }
 

@@ -8,11 +8,12 @@ use std::path::Path;
 use bus::Record;
 use event::EventBatch;
 
+use super::broker_files::{Batch, batches, events_length, holds_events, partition_file};
 use super::oracle::{Oracle, events};
-use super::topic::{Batch, Topic, batches, events_length, holds_events, partition_file};
 use super::{PATIENCE, wait_until};
 use crate::cluster::{Broker, Cluster, is_left_out, stop};
 use crate::history::{Logger, write_lines};
+use crate::topic::Topic;
 
 /// Flips a bit in the last byte of a batch, in place: the broker has the file open.
 fn damage(path: &Path, batch: &Batch) {
@@ -84,8 +85,7 @@ fn a_batch_that_the_broker_has_damaged() {
     for part in [&*format!("{}-1", cluster.topic), &from, &to] {
         assert!(lines[0].contains(part), "`{part}` is not in: {said}");
     }
-    worker.kill().expect("killed");
-    worker.wait().expect("dead");
+    worker.end();
 
     let late_log = write_lines(&late, 32, 1_000);
     let _late = cluster.collector("collector-2", &[("late", &late)]);

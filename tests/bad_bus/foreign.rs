@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use bus::{Offset, Record};
 use serde_json::Value;
 
+use super::broker_files::{events_length, holds_events};
 use super::oracle::Oracle;
-use super::topic::{Topic, events_length, holds_events};
 use super::wait_until;
 use crate::cluster::{Cluster, is_left_out, stop};
 use crate::history::write_lines;
+use crate::topic::Topic;
 
 /// Records that are not ours, made from one that is, and what is said of each.
 fn foreign(real: &Record) -> Vec<(&'static str, Record)> {
@@ -117,8 +118,7 @@ fn foreign_records_are_kept_aside() {
     let mut worker = cluster.worker("worker");
     Oracle::of(&logs[..2]).wait_and_compare(&cluster);
     let said = cluster.said("worker");
-    worker.kill().expect("killed");
-    worker.wait().expect("dead");
+    worker.end();
 
     collectors.push(cluster.collector("c3", &[("late", &late)]));
     let worker = cluster.worker("worker");

@@ -24,6 +24,10 @@ use crate::{BusError, GapReason, Offset, Turn};
 /// What is read of paused partitions and kept, of all together.
 const PAUSED_BYTES_MAX: u64 = 32 << 20;
 
+/// How often a member whose partitions are all paused looks what else there is: what it took from
+/// librdkafka for that would have to be kept, or be fetched again.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// What a record takes besides its payload, about.
 const RECORD_HEAD_BYTES: u64 = 1 << 10;
 
@@ -47,6 +51,8 @@ pub struct KafkaMember {
     resting: Option<Vec<u32>>,
     /// Nothing is handed out of these.
     paused: BTreeMap<u32, Paused>,
+    /// When librdkafka is looked at again while all are paused.
+    look_at: Instant,
     /// Whether partitions were ever given to it.
     pub(super) settled: bool,
 }
@@ -107,6 +113,7 @@ impl KafkaMember {
             kept: VecDeque::new(),
             resting: None,
             paused: BTreeMap::new(),
+            look_at: Instant::now(),
             settled: false,
         })
     }
@@ -118,10 +125,22 @@ impl KafkaMember {
             if let Some(turn) = self.kept_next() {
                 return Ok(Some(turn));
             }
+            if self.are_all_paused() {
+                tokio::time::sleep_until(self.look_at.min(until)).await;
+                if until < self.look_at {
+                    return Ok(None);
+                }
+                self.look_at = Instant::now() + LOOK_EVERY;
+            }
             if !self.step(until).await? {
                 return Ok(None);
             }
         }
+    }
+
+    fn are_all_paused(&self) -> bool {
+        let assigned = lock(&self.view.positions).len();
+        assigned > 0 && assigned == self.paused.len()
     }
 
     pub(crate) async fn idle(&mut self, wait: Duration) -> Result<(), BusError> {
