@@ -76,6 +76,13 @@ impl Receiver {
         ids.len()
     }
 
+    /// Whom the alerts are about.
+    pub fn users(&self) -> BTreeSet<String> {
+        let deliveries = self.deliveries.lock().expect("not poisoned");
+        let users = deliveries.iter().filter_map(|delivery| delivery.alert["user"].as_str());
+        users.map(str::to_owned).collect()
+    }
+
     /// When each alert arrived.
     pub fn take(&self) -> Vec<Delivery> {
         std::mem::take(&mut *self.deliveries.lock().expect("not poisoned"))

@@ -313,8 +313,8 @@ impl Wait {
     }
 
     /// Partitions that may still learn something that counts: they have neither come to this
-    /// day, nor have they judged what was there when the wait began and heard that the file has
-    /// come to it, wherever that is on its way to them.
+    /// day, nor heard that the file has, wherever that is on its way to them. Of a file that does
+    /// not tell, what was there when the wait began is all that can be waited for.
     fn missing(&self, heard: &BTreeMap<String, (Stamp, Told)>) -> Vec<String> {
         let Opening { instance, day, .. } = &self.opening;
         let has_told = |name: &String, end: u64| match heard.get(name) {
@@ -322,8 +322,11 @@ impl Wait {
             Some((_, told)) => {
                 let Turn { next, waits } = &told.turn;
                 let waits = waits.as_ref().map(|(day, instance)| (*day, instance.as_str()));
-                let has_heard = |file: &EventId| told.newest_days.get(file) >= Some(day);
-                (*next >= end && self.file.as_ref().is_none_or(has_heard))
+                let is_through = match &self.file {
+                    Some(file) => told.newest_days.get(file) >= Some(day),
+                    None => *next >= end,
+                };
+                is_through
                     || told.learnt.newest_day(instance) >= Some(*day)
                     || waits >= Some((*day, instance.as_str()))
             }
@@ -432,6 +435,22 @@ mod tests {
         assert!(!is_opened(&[], &["kim"]), "all that is there is judged, nothing of that file");
         assert!(!is_opened(&[(file, 2)], &["kim"]), "the file has come to an earlier day");
         assert!(is_opened(&[(file, 3)], &["kim", "lena"]));
+    }
+
+    /// What a partition has of other files is of no interest.
+    #[test]
+    fn who_has_heard_of_the_day_may_be_far_behind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut exchange = exchange(&folder);
+        let file = EventId::of(&[b"log"]);
+        for partition in ["0", "1"] {
+            exchange.place(partition, &Told { newest_days: [(file, 3)].into(), ..told(2, &[]) });
+        }
+        let mut waits = [Some(file), None].map(|file| Wait { file, ..wait(3) });
+        let is_opened = waits.each_mut().map(|wait| exchange.figures(wait, LATER).is_some());
+        assert_eq!(is_opened, [true, true], "the second takes what the first has added up");
+        let mut other = Wait { file: None, ..wait(4) };
+        assert_eq!(exchange.figures(&mut other, LATER), None);
     }
 
     #[test]

@@ -17,8 +17,8 @@
 //! | `auto.offset.reset=earliest` | reading goes on where retention overtook it (1) |
 //! | `check.crcs` | a damaged batch is a gap, not wrong events |
 //! | `fetch.min.bytes=1`, `fetch.wait.max.ms=100` | a record is there at once, a seek soon |
-//! | `fetch.message.max.bytes` | the largest record fits |
-//! | `queued.max.messages.kbytes` | what waits to be read is bounded by `queue_bytes` |
+//! | `fetch.message.max.bytes=1 MiB` | partitions come in turn; for larger records it grows |
+//! | `queued.max.messages.kbytes` | of each partition a share of `queue_bytes` waits to be read (3) |
 //! | `receive.message.max.bytes=300 MiB` | the first bytes of a TLS alert read as 336 MiB |
 //! | `max.poll.interval.ms=300000` | who does not read for five minutes is stuck |
 //! | `reconnect.backoff.max.ms=2000` | brokers that are back are found soon |
@@ -30,7 +30,8 @@
 //! (1) The jump shows in the offsets and is delivered as a gap. With `error` librdkafka would stop
 //! the partition, and a stopped one cannot be sought; assigning it anew could be taken for the
 //! answer to a change of the group. (2) A sender's wrong clock must not make the brokers delete its
-//! records at once.
+//! records at once. (3) Each has a queue of its own, split off before the partition is assigned. In
+//! a common one, what is paused would hold up the others, or be thrown away and fetched again.
 //!
 //! # Changes of the group
 //!

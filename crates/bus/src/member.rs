@@ -116,7 +116,10 @@ impl Member {
     pub fn resume(&mut self, partition: u32) -> Result<(), BusError> {
         match self {
             Member::Embedded(member) => member.resume(partition),
-            Member::Kafka(member) => member.resume(partition),
+            Member::Kafka(member) => {
+                member.resume(partition);
+                Ok(())
+            }
         }
     }
 

@@ -98,7 +98,7 @@ async fn append(bus: &Bus, records: u64) {
     }
 }
 
-/// What a paused partition has more than a member keeps is left with the broker. Who gets it
+/// What a paused partition has more than its queue holds is left with the broker. Who gets it
 /// back after somebody else had it reads it.
 #[tokio::test]
 async fn a_paused_partition_may_have_much_and_come_back() {
@@ -239,7 +239,8 @@ async fn idling_ends_early_when_a_change_is_to_be_answered() {
 #[tokio::test]
 async fn what_retention_deleted_is_a_gap() {
     let Some(broker) = Broker::given() else { return };
-    let settings = broker.settings(1);
+    let (queue_bytes, record_bytes_max) = (2 << 20, 2 << 20);
+    let settings = BusSettings { queue_bytes, record_bytes_max, ..broker.settings(1) };
     let bus = open(&settings).await;
     append(&bus, 20).await;
     let admin: AdminClient<DefaultClientContext> = broker.foreign().create().unwrap();
@@ -260,12 +261,31 @@ async fn what_retention_deleted_is_a_gap() {
         let expected = Delivery::Record { offset: Offset(number), record: record(number) };
         assert_eq!(delivery(&mut member).await, expected);
     }
-    // Deleted before it is read, while nobody asks for it.
-    member.idle(Duration::from_millis(10)).await.unwrap();
-    append(&bus, 30).await;
-    delete(40).await;
-    assert_eq!(delivery(&mut member).await, gap(20, 40));
-    let expected = Delivery::Record { offset: Offset(40), record: record(20) };
+    // Deleted before it is fetched: more than the queue holds is not, while nobody reads.
+    let mut random = 1_u64;
+    let mut byte = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 56) as u8
+    };
+    for _ in 0..10 {
+        let payload: Vec<u8> = (0..1 << 20).map(|_| byte()).collect(); // which do not shrink
+        let large = Record { payload: payload.into(), ..Record::default() };
+        bus.append(0, vec![large]).await.unwrap();
+    }
+    member.idle(Duration::from_secs(1)).await.unwrap();
+    append(&bus, 10).await;
+    delete(35).await;
+    let mut fetched = 20;
+    let left = loop {
+        match delivery(&mut member).await {
+            Delivery::Record { offset, .. } => assert_eq!(offset, Offset(fetched)),
+            left => break left,
+        }
+        fetched += 1;
+    };
+    assert!((21..30).contains(&fetched), "{fetched}");
+    assert_eq!(left, gap(fetched, 35));
+    let expected = Delivery::Record { offset: Offset(35), record: record(5) };
     assert_eq!(delivery(&mut member).await, expected);
     member.leave().await.unwrap();
     bus.shutdown().await.unwrap();

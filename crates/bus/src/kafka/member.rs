@@ -1,14 +1,18 @@
 //! A member of a consumer group: partitions come and go, records are handed out in order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use futures::future::select_all;
 use rdkafka::TopicPartitionList;
+use rdkafka::consumer::stream_consumer::StreamPartitionQueue;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,16 +24,6 @@ use super::{Inner, client};
 use crate::embedded::blocking;
 use crate::partition::lock;
 use crate::{BusError, GapReason, Offset, Turn};
-
-/// What is read of paused partitions and kept, of all together.
-const PAUSED_BYTES_MAX: u64 = 32 << 20;
-
-/// How often a member whose partitions are all paused looks what else there is: what it took from
-/// librdkafka for that would have to be kept, or be fetched again.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// What a record takes besides its payload, about.
-const RECORD_HEAD_BYTES: u64 = 1 << 10;
 
 /// Shares the partitions of the topic with the other members of its group.
 pub struct KafkaMember {
@@ -47,24 +41,17 @@ pub struct KafkaMember {
     pub(super) read: Option<Read>,
     /// Found and not handed out.
     pub(super) kept: VecDeque<Turn>,
-    /// While idle, nothing is fetched from these.
-    resting: Option<Vec<u32>>,
+    /// One of each partition, so that one that is full and paused holds up no other.
+    queues: BTreeMap<u32, Queue>,
+    /// From which was read last.
+    last: u32,
     /// Nothing is handed out of these.
-    paused: BTreeMap<u32, Paused>,
-    /// When librdkafka is looked at again while all are paused.
-    look_at: Instant,
+    paused: BTreeSet<u32>,
     /// Whether partitions were ever given to it.
     pub(super) settled: bool,
 }
 
-/// A partition of which nothing is handed out.
-#[derive(Clone, Copy, Default)]
-struct Paused {
-    /// What was read of it since, in bytes of memory.
-    bytes: u64,
-    /// Whether librdkafka was told to fetch no more of it.
-    is_stopped: bool,
-}
+type Queue = StreamPartitionQueue<GroupListener>;
 
 /// What the bus may know of a member.
 #[derive(Debug, Default)]
@@ -111,43 +98,29 @@ impl KafkaMember {
             unanswered: None,
             read: None,
             kept: VecDeque::new(),
-            resting: None,
-            paused: BTreeMap::new(),
-            look_at: Instant::now(),
+            queues: BTreeMap::new(),
+            last: 0,
+            paused: BTreeSet::new(),
             settled: false,
         })
     }
 
     pub(crate) async fn next_within(&mut self, wait: Duration) -> Result<Option<Turn>, BusError> {
-        self.wake()?;
         let until = Instant::now() + wait;
         loop {
             if let Some(turn) = self.kept_next() {
                 return Ok(Some(turn));
             }
-            if self.are_all_paused() {
-                tokio::time::sleep_until(self.look_at.min(until)).await;
-                if until < self.look_at {
-                    return Ok(None);
-                }
-                self.look_at = Instant::now() + LOOK_EVERY;
-            }
-            if !self.step(until).await? {
+            if !self.step(until, true).await? {
                 return Ok(None);
             }
         }
     }
 
-    fn are_all_paused(&self) -> bool {
-        let assigned = lock(&self.view.positions).len();
-        assigned > 0 && assigned == self.paused.len()
-    }
-
     pub(crate) async fn idle(&mut self, wait: Duration) -> Result<(), BusError> {
-        self.rest()?;
         let until = Instant::now() + wait;
         while !self.has_change() {
-            if !self.step(until).await? {
+            if !self.step(until, false).await? {
                 break;
             }
         }
@@ -156,7 +129,7 @@ impl KafkaMember {
 
     fn kept_next(&mut self) -> Option<Turn> {
         let is_wanted = |turn: &Turn| match turn {
-            Turn::Delivery { partition, .. } => !self.paused.contains_key(partition),
+            Turn::Delivery { partition, .. } => !self.paused.contains(partition),
             _ => true,
         };
         let place = self.kept.iter().position(is_wanted)?;
@@ -167,12 +140,12 @@ impl KafkaMember {
         self.kept.iter().any(|turn| !matches!(turn, Turn::Delivery { .. }))
     }
 
-    /// Takes one thing from librdkafka and keeps what is to be handed out; false if nothing came
-    /// until then. What came is dealt with to the end, however long that takes: a search that is
-    /// broken off would begin again, and again.
-    async fn step(&mut self, until: Instant) -> Result<bool, BusError> {
+    /// Takes one thing from librdkafka, a record only if it `is_reading`, and keeps what is to be
+    /// handed out; false if nothing came until then. What came is dealt with to the end, however
+    /// long that takes: a search that is broken off would begin again, and again.
+    async fn step(&mut self, until: Instant, is_reading: bool) -> Result<bool, BusError> {
         if self.read.is_none() {
-            match tokio::time::timeout_at(until, self.wait()).await {
+            match tokio::time::timeout_at(until, self.wait(is_reading)).await {
                 Err(_elapsed) => return Ok(false),
                 Ok(Came::Nothing) => return Err(BusError::Closed),
                 Ok(Came::Change(change)) => {
@@ -181,24 +154,41 @@ impl KafkaMember {
                 }
                 Ok(Came::Error(error)) => return self.failed(&error).await.map(|()| true),
                 // From here on it must not be lost, even if the caller stops waiting.
-                Ok(Came::Record(read)) => self.read = Some(read),
+                Ok(Came::Record(read)) => {
+                    self.last = read.partition;
+                    self.read = Some(read);
+                }
             }
         }
         self.judge().await.map(|()| true)
     }
 
     /// Safe to cancel.
-    async fn wait(&mut self) -> Came {
+    async fn wait(&mut self, is_reading: bool) -> Came {
         let Ok(consumer) = self.consumer().cloned() else { return Came::Nothing };
+        let came = |message: KafkaResult<BorrowedMessage<'_>>| match message {
+            Ok(message) => Came::Record(Read::of(&message)),
+            Err(error) => Came::Error(error),
+        };
+        // Each in its turn: the one after the last comes first.
+        let (from, last) = ((Bound::Excluded(self.last), Bound::Unbounded), self.last);
+        let queues = self.queues.range(from).chain(self.queues.range(..=last));
+        let wanted = queues.filter(|(part, _)| is_reading && !self.paused.contains(part));
+        let reads: Vec<_> = wanted.map(|(_, queue)| Box::pin(queue.recv())).collect();
+        let read = async {
+            match reads.is_empty() {
+                true => std::future::pending().await,
+                false => came(select_all(reads).await.0),
+            }
+        };
         let closed = &mut self.closed;
         tokio::select! {
             biased;
             () = async { drop(closed.wait_for(|closed| *closed).await) } => Came::Nothing,
             Some(change) = self.changes.recv() => Came::Change(change),
-            message = consumer.recv() => match message {
-                Ok(message) => Came::Record(Read::of(&message)),
-                Err(error) => Came::Error(error),
-            },
+            // What concerns no partition alone; it must be asked, or the group takes it for dead.
+            message = consumer.recv() => came(message),
+            came = read => came,
         }
     }
 
@@ -238,12 +228,15 @@ impl KafkaMember {
                 .map_err(|error| BusError::Group(error.to_string()))?;
             begun.push((partition, from.0, next));
         }
-        let consumer = self.consumer()?;
-        // librdkafka remembers that a partition was paused before it was given back.
-        consumer
-            .incremental_assign(&list)
-            .and_then(|()| consumer.resume(&list))
-            .map_err(|error| BusError::Group(error.to_string()))?;
+        let consumer = self.consumer()?.clone();
+        for &(partition, ..) in &begun {
+            // Before it is assigned, so that nothing goes into the queue of all.
+            let queue = consumer.split_partition_queue(self.bus.topic(), partition as i32);
+            let queue = queue.ok_or_else(|| BusError::Group(format!("no queue of {partition}")))?;
+            self.queues.insert(partition, queue);
+        }
+        let assigned = consumer.incremental_assign(&list);
+        assigned.map_err(|error| BusError::Group(error.to_string()))?;
         self.unanswered = None;
         for (partition, from, next) in begun {
             lock(&self.view.positions).insert(partition, next);
@@ -262,7 +255,8 @@ impl KafkaMember {
         };
         let gone = |partition: &u32| revoked.contains(partition) || partitions.contains(partition);
         lock(&self.view.positions).retain(|partition, _| !gone(partition));
-        self.paused.retain(|partition, _| !gone(partition));
+        self.paused.retain(|partition| !gone(partition));
+        self.queues.retain(|partition, _| !gone(partition));
         self.kept.retain(|turn| match turn {
             Turn::Delivery { partition, .. } => !gone(partition),
             _ => true,
@@ -300,6 +294,7 @@ impl KafkaMember {
     /// for is answered first, or it would never end.
     fn depart(&mut self) -> Option<JoinHandle<()>> {
         let consumer = self.consumer.take()?;
+        self.queues.clear(); // they hold the consumer
         self.leaving.store(true, Relaxed);
         lock(&self.view.positions).clear();
         let change = self.unanswered.take().or_else(|| self.changes.try_recv().ok());
@@ -325,53 +320,13 @@ impl KafkaMember {
         self.consumer.as_ref().ok_or(BusError::Closed)
     }
 
-    /// What was fetched would be thrown away and fetched again: reading goes on for a while.
+    /// librdkafka fetches until the partition's queue is full; nothing is thrown away.
     pub(crate) fn pause(&mut self, partition: u32) {
-        self.paused.entry(partition).or_default();
+        self.paused.insert(partition);
     }
 
-    pub(crate) fn resume(&mut self, partition: u32) -> Result<(), BusError> {
-        let paused = self.paused.remove(&partition);
-        if paused.is_some_and(|paused| paused.is_stopped) && self.resting.is_none() {
-            let resumed = self.consumer()?.resume(&self.bus.list(&[partition]));
-            return resumed.map_err(|error| BusError::Group(error.to_string()));
-        }
-        Ok(())
-    }
-
-    /// Counts what is read of a paused partition.
-    pub(super) fn count_paused(&mut self, partition: u32, payload: u64) -> Result<(), BusError> {
-        let all: u64 = self.paused.values().map(|paused| paused.bytes).sum();
-        let Some(paused) = self.paused.get_mut(&partition) else { return Ok(()) };
-        paused.bytes += payload + RECORD_HEAD_BYTES;
-        if paused.is_stopped || all <= PAUSED_BYTES_MAX {
-            return Ok(());
-        }
-        paused.is_stopped = true;
-        let stopped = self.consumer()?.pause(&self.bus.list(&[partition]));
-        stopped.map_err(|error| BusError::Group(error.to_string()))
-    }
-
-    fn rest(&mut self) -> Result<(), BusError> {
-        if self.resting.is_none() {
-            let partitions: Vec<u32> = lock(&self.view.positions).keys().copied().collect();
-            // The list is not kept: librdkafka hangs references in it, and waits for them at its
-            // end.
-            let list = self.bus.list(&partitions);
-            self.consumer()?.pause(&list).map_err(|error| BusError::Group(error.to_string()))?;
-            self.resting = Some(partitions);
-        }
-        Ok(())
-    }
-
-    fn wake(&mut self) -> Result<(), BusError> {
-        if let Some(mut partitions) = self.resting.take() {
-            let is_stopped = |paused: &Paused| paused.is_stopped;
-            partitions.retain(|partition| !self.paused.get(partition).is_some_and(is_stopped));
-            let list = self.bus.list(&partitions);
-            self.consumer()?.resume(&list).map_err(|error| BusError::Group(error.to_string()))?;
-        }
-        Ok(())
+    pub(crate) fn resume(&mut self, partition: u32) {
+        self.paused.remove(&partition);
     }
 }
 

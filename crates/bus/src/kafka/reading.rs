@@ -42,9 +42,7 @@ impl KafkaMember {
             && offset >= expected
         {
             self.view.health.set_refusal(None);
-            let bytes = record.payload.len() as u64;
             self.keep(partition, Delivery::Record { offset: Offset(offset), record });
-            self.count_paused(partition, bytes)?;
         }
         Ok(())
     }
