@@ -1,8 +1,9 @@
 //! Over Kafka: events a second from file to table, workers pinned to a core each side by side, and
 //! how long an attack takes from write(2) to webhook.
 //!
-//! `QUERYWATCH_TEST_KAFKA=host:port cargo bench --bench kafka -- [EVENTS]`; `scripts/services start
-//! kafka DIR` starts a broker. Broker, collector, workers and this writer share the machine.
+//! `QUERYWATCH_TEST_KAFKA=host:port cargo bench --bench kafka -- [EVENTS] [table] [workers]
+//! [webhook]`; `scripts/services start kafka DIR` starts a broker. Broker, collector, workers and
+//! this writer share the machine.
 #![expect(clippy::print_stdout, reason = "figures are what a bench is for")]
 
 use std::io::Write;
@@ -26,6 +27,7 @@ use cluster::Cluster;
 use history::write_lines;
 use webhook::Receiver;
 
+const PARTS: [&str; 3] = ["table", "workers", "webhook"];
 const EVENTS: usize = 2_000_000;
 const PARTITIONS: u32 = 8;
 const INSTANCES: [&str; 4] = ["orders", "payroll", "ledger", "stock"];
@@ -47,9 +49,18 @@ fn main() {
         .collect();
     let bytes: u64 = logs.iter().map(|(_, folder)| length(&folder.join("postgresql.csv"))).sum();
     println!("{events} events of 12 accounts and {} servers, {} MB", logs.len(), bytes / 1_000_000);
-    end_to_end(&cluster, &logs);
-    side_by_side(&logs, events);
-    latency();
+    let parts: Vec<String> =
+        std::env::args().skip(1).filter(|part| PARTS.contains(&&**part)).collect();
+    let is_asked = |part: &str| parts.is_empty() || parts.iter().any(|asked| asked == part);
+    if is_asked("table") {
+        end_to_end(&cluster, &logs);
+    }
+    if is_asked("workers") {
+        side_by_side(&logs, events);
+    }
+    if is_asked("webhook") {
+        latency();
+    }
 }
 
 fn length(path: &Path) -> u64 {
