@@ -464,6 +464,23 @@ mod tests {
         assert_eq!(exchange.figures(&mut wait(3), LATER), Some(sum));
     }
 
+    /// As on a full disk.
+    #[test]
+    fn where_a_sum_cannot_be_kept_detection_goes_on_after_a_while() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut exchange = exchange(&folder);
+        for (partition, next) in [("0", 5), ("1", 7)] {
+            exchange.place(partition, &told(next, &["ana"]));
+            exchange.hear(partition);
+        }
+        folder.close().expect("removed");
+        let mut wait = wait(3);
+        wait.opening.time = LATER;
+        assert_eq!(exchange.figures(&mut wait, LATER), None, "it is tried again");
+        (wait.since, wait.look_at) = (wait.since - PATIENCE_LIVE, Instant::now());
+        assert!(exchange.figures(&mut wait, LATER).is_some());
+    }
+
     #[test]
     fn whoever_asks_is_answered_once() {
         let folder = tempfile::tempdir().expect("a folder");
