@@ -36,6 +36,7 @@ mod role;
 mod running;
 mod shard;
 mod store;
+mod wait;
 mod worker;
 
 use anyhow::Context;

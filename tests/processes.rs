@@ -109,7 +109,12 @@ fn figures_are_told(seen: &Value, collector_id: &str) {
 
 fn doctor_names_them(cluster: &Cluster, seen: &Value) {
     let settings = cluster.settings("doctor", &cluster.querywatch.data(), &[]);
+    // As on the server: that it runs is not wrong.
+    let address = cluster.address("server");
+    let text = std::fs::read_to_string(&settings).expect("settings");
+    std::fs::write(&settings, text.replace("127.0.0.1:0", &address)).expect("written");
     let told = cluster.querywatch.succeed(&["doctor", "--config", path_text(&settings)]);
+    assert!(told.contains(&format!("Querywatch answers at {address}")), "{told}");
     for process in seen["processes"].as_array().expect("processes") {
         let name = process["name"].as_str().expect("a name");
         assert!(told.contains(&format!("{name}: heard of")), "{name}: {told}");

@@ -114,7 +114,7 @@ impl Baseline {
             }
             let event = row.event();
             let (row, time, opened) = (row.index(), event.time, day_of(&event));
-            let opens = day.is_none_or(|day| opened > day) && !has_failed_to_log_in(&event);
+            let opens = day.is_none_or(|day| opened > day) && opens_days(&event);
             let instance = instance.to_owned();
             opens.then_some(Opening { row, time, instance, day: opened })
         })
@@ -272,15 +272,24 @@ fn day_of(event: &AuditEvent<'_>) -> i32 {
     if event.received > Timestamp(0) { event.time.day().min(latest) } else { event.time.day() }
 }
 
-/// The latest day that events of a batch count for.
+/// The latest day that a batch opens, of those who learn.
 pub fn newest_day(batch: &EventBatch) -> Option<i32> {
     batch.rows().iter().fold(None, |newest, row| {
         // Hardly ever later: what is quickly seen is looked at first.
-        match newest.is_none_or(|newest| row.time().day() > newest) {
-            true => newest.max(Some(day_of(&row.event()))),
+        if newest.is_some_and(|newest| row.time().day() <= newest) {
+            return newest;
+        }
+        let event = row.event();
+        match opens_days(&event) {
+            true => newest.max(Some(day_of(&event))),
             false => newest,
         }
     })
+}
+
+/// Anyone can fail to log in, and say any name.
+fn opens_days(event: &AuditEvent<'_>) -> bool {
+    event.identity().is_some() && !has_failed_to_log_in(event)
 }
 
 fn has_failed_to_log_in(event: &AuditEvent<'_>) -> bool {

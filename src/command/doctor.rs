@@ -1,7 +1,10 @@
 //! `querywatch doctor`: what would keep Querywatch from working here, and the cure.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use bus::{BusError, BusKind};
@@ -21,7 +24,10 @@ const FREE_BYTES_MIN: u64 = 1 << 30;
 /// More records of a partition than this, each a batch of events, are called a lag.
 const LAG_MAX: u64 = 10_000;
 
-/// Lines of a log looked at.
+/// How long what listens at our address may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Bytes of a log, or of an answer, looked at.
 const SAMPLE_BYTES: usize = 64 << 10;
 
 const NOBODY: &str = "processes: none has told of itself yet";
@@ -89,13 +95,7 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
         Ok(()) => Finding::good(format!("webhooks: {}", config.respond.webhooks.len())),
         Err(error) => Finding::bad("webhooks", error.to_string()),
     });
-    findings.push(match std::net::TcpListener::bind(config.query.address) {
-        Ok(_) => Finding::good(format!("address: {} is free", config.query.address)),
-        Err(error) => Finding::bad(
-            format!("address {}", config.query.address),
-            format!("{error}; stop what listens there, or set query.address"),
-        ),
-    });
+    findings.push(address(config.query.address));
     for source in &config.sources {
         examine_source(source, findings);
     }
@@ -187,6 +187,33 @@ fn examine_process(account: &Account) -> Finding {
     Finding { what: told.join("; "), trouble: process.problem.clone() }
 }
 
+fn address(address: SocketAddr) -> Finding {
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::good(format!("address: {address} is free")),
+        Err(_) if is_ours(address) => {
+            Finding::good(format!("address: Querywatch answers at {address}"))
+        }
+        Err(error) => Finding::bad(
+            format!("address {address}"),
+            format!("{error}; stop what listens there, or set query.address"),
+        ),
+    }
+}
+
+/// Whether a process of ours listens there: all of them show their figures.
+fn is_ours(address: SocketAddr) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(SAMPLE_BYTES as u64).read_to_end(&mut answer)?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = ask().unwrap_or_default();
+    String::from_utf8_lossy(&answer).contains("\n# HELP querywatch_")
+}
+
 fn data_folder(path: &Path, sharing: Sharing) -> Finding {
     let what = format!("data folder {}", path.display());
     let is_new = !path.exists();
@@ -242,7 +269,6 @@ fn examine_source(source: &SourceConfig, findings: &mut Vec<Finding>) {
 }
 
 fn sample(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read;
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(SAMPLE_BYTES as u64).read_to_end(&mut bytes)?;
     Ok(bytes)

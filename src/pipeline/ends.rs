@@ -51,14 +51,9 @@ impl Ends {
     /// Before which position of its file a record holds nothing new; it is from now on known to
     /// its own end.
     pub fn advance(&mut self, extent: &Extent) -> u64 {
-        let key = (extent.file.0, extent.copies);
-        self.turn += 1;
-        let turn = self.turn;
-        let end = self.files.entry(key).or_insert(End { position: 0, turn, newest_day: None });
+        let end = self.turn_of(extent.file, extent.copies);
         let known = end.position;
-        self.turns.remove(&(end.turn, key.0, key.1));
-        *end = End { position: known.max(extent.end), turn, ..*end };
-        self.turns.insert((turn, key.0, key.1));
+        end.position = known.max(extent.end);
         if self.files.len() > FILES_MAX
             && let Some((_, file, copies)) = self.turns.pop_first()
         {
@@ -67,11 +62,24 @@ impl Ends {
         known
     }
 
-    /// A file has come to this day, and what it has of earlier ones is judged.
+    /// A file has come to this day, and what it has of earlier ones is judged. That makes no room
+    /// at the cost of files that hold something.
     pub fn come_to(&mut self, file: EventId, day: i32) {
-        if let Some(end) = self.files.get_mut(&(file.0, false)) {
+        if self.files.len() < FILES_MAX || self.files.contains_key(&(file.0, false)) {
+            let end = self.turn_of(file, false);
             end.newest_day = end.newest_day.max(Some(day));
         }
+    }
+
+    /// Makes it the turn of a file.
+    fn turn_of(&mut self, file: EventId, copies: bool) -> &mut End {
+        self.turn += 1;
+        let (key, turn) = ((file.0, copies), self.turn);
+        let end = self.files.entry(key).or_insert(End { position: 0, turn, newest_day: None });
+        self.turns.remove(&(end.turn, file.0, copies));
+        self.turns.insert((turn, file.0, copies));
+        end.turn = turn;
+        end
     }
 
     /// To which days files have come.
@@ -160,5 +168,10 @@ mod tests {
         assert_eq!(ends.files.len(), FILES_MAX);
         assert_eq!(ends.advance(&extent(0, 3)), 2);
         assert_eq!(ends.advance(&extent(1, 3)), 0, "it was silent longest");
+        for file in 0..10 {
+            ends.come_to(EventId::of(&[b"forged", &[file]]), 20_000);
+        }
+        assert_eq!(ends.newest_days(), NewestDays::new());
+        assert_eq!(ends.advance(&extent(0, 4)), 3);
     }
 }

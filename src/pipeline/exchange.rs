@@ -7,25 +7,15 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use detect::{Figures, Learnt, Opening};
+use detect::{Figures, Opening};
 use event::{EventId, Timestamp};
-use serde::{Deserialize, Serialize};
 
 use super::checkpoint;
-use super::ends::NewestDays;
 use super::shard::Shard;
-
-/// How long events of the last day wait for partitions that do not say what they have learnt.
-const PATIENCE_LIVE: Duration = Duration::from_secs(5);
-
-/// How long older events wait for one that does not move.
-const PATIENCE_HISTORY: Duration = Duration::from_secs(120);
-
-/// Older than this, events are history.
-const LIVE_SECONDS: i64 = 86_400;
+use super::wait::{Heard, Patience, Stamp, Told, Turn, Wait};
 
 /// How often the others are asked.
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -51,51 +41,12 @@ pub struct Exchange {
     asked_at: Option<Instant>,
     answered: Option<Stamp>,
     /// What all told last, with the time of the file.
-    heard: BTreeMap<String, (Stamp, Told)>,
+    heard: Heard,
     troubled_at: Option<Instant>,
     /// What each partition of this process told last, and the time of the file.
     told: BTreeMap<String, (Turn, Option<Stamp>)>,
-    /// The latest day for which live events have waited as long as they may: for other instances
-    /// they wait no more.
-    waited_for: i32,
+    patience: Patience,
     cleaned_at: Option<Instant>,
-}
-
-/// When a file was written, and its inode: clocks tick slowly, a file that is put in place of
-/// another is another.
-type Stamp = (SystemTime, u64);
-
-/// What a partition tells.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Told {
-    turn: Turn,
-    /// To which days files have come: what they have of earlier ones is judged.
-    newest_days: NewestDays,
-    /// What its identities have learnt.
-    learnt: Learnt,
-}
-
-/// Where a partition is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Turn {
-    /// The next offset to judge.
-    next: u64,
-    /// Day and instance that it waits to open, if it does.
-    waits: Option<(i32, String)>,
-}
-
-/// A day that waits to be opened.
-pub struct Wait {
-    opening: Opening,
-    /// The file in which the day is, if every partition hears of its days.
-    file: Option<EventId>,
-    /// Ends of all partitions when it began to wait, by name.
-    ends: BTreeMap<String, u64>,
-    since: Instant,
-    /// When it is looked at again.
-    look_at: Instant,
-    /// When one of those that are missing last moved, and what they had judged then.
-    moved: (Instant, u64),
 }
 
 impl Exchange {
@@ -108,7 +59,7 @@ impl Exchange {
             heard: BTreeMap::new(),
             troubled_at: None,
             told: BTreeMap::new(),
-            waited_for: i32::MIN,
+            patience: Patience::default(),
             cleaned_at: None,
         }
     }
@@ -211,14 +162,16 @@ impl Exchange {
         }
         let names: Vec<String> = wait.ends.keys().cloned().collect();
         names.iter().for_each(|name| self.hear(name));
-        let missing = wait.missing(&self.heard);
-        let is_over = wait.is_over(&missing, &self.heard, self.waited_for, now);
+        let missing = wait.missing(&self.heard, &self.patience);
+        let is_over = wait.is_over(&missing, &self.heard, &self.patience, now);
         if !missing.is_empty() && !is_over {
             return None;
         }
         let Opening { instance, day, .. } = &wait.opening;
-        if !missing.is_empty() {
-            self.waited_for = self.waited_for.max(*day);
+        if missing.is_empty() {
+            self.patience.learn_of_success(wait, &self.heard);
+        } else {
+            self.patience.learn_of_failure(wait, now);
             tracing::warn!(
                 instance, day, partitions = ?missing,
                 "what others have in common is judged by without partitions that do not go on"
@@ -305,55 +258,6 @@ impl Exchange {
     }
 }
 
-impl Wait {
-    /// Begins to wait for a day of a file; `ends` of all partitions, by name.
-    pub fn new(opening: Opening, file: Option<EventId>, ends: BTreeMap<String, u64>) -> Self {
-        let now = Instant::now();
-        Self { opening, file, ends, since: now, look_at: now, moved: (now, 0) }
-    }
-
-    /// Partitions that may still learn something that counts: they have neither come to this
-    /// day, nor heard that the file has, wherever that is on its way to them. Of a file that does
-    /// not tell, what was there when the wait began is all that can be waited for.
-    fn missing(&self, heard: &BTreeMap<String, (Stamp, Told)>) -> Vec<String> {
-        let Opening { instance, day, .. } = &self.opening;
-        let has_told = |name: &String, end: u64| match heard.get(name) {
-            None => false,
-            Some((_, told)) => {
-                let Turn { next, waits } = &told.turn;
-                let waits = waits.as_ref().map(|(day, instance)| (*day, instance.as_str()));
-                let is_through = match &self.file {
-                    Some(file) => told.newest_days.get(file) >= Some(day),
-                    None => *next >= end,
-                };
-                is_through
-                    || told.learnt.newest_day(instance) >= Some(*day)
-                    || waits >= Some((*day, instance.as_str()))
-            }
-        };
-        let ends = self.ends.iter();
-        ends.filter(|(name, end)| !has_told(name, **end)).map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Whether it has lasted too long: an attack must not wait for what is merely usual.
-    fn is_over(
-        &mut self,
-        missing: &[String],
-        heard: &BTreeMap<String, (Stamp, Told)>,
-        waited_for: i32,
-        now: Timestamp,
-    ) -> bool {
-        let judged = missing.iter().filter_map(|name| heard.get(name));
-        let judged = judged.map(|(_, told)| told.turn.next).fold(0, u64::wrapping_add);
-        if judged != self.moved.1 {
-            self.moved = (Instant::now(), judged);
-        }
-        let is_live = self.opening.time.plus_seconds(LIVE_SECONDS) >= now;
-        let has_waited = self.since.elapsed() >= PATIENCE_LIVE || self.opening.day <= waited_for;
-        (is_live && has_waited) || self.moved.0.elapsed() >= PATIENCE_HISTORY
-    }
-}
-
 /// Which file stands at a path, and of when; none if there is none.
 fn changed(path: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(path).ok()?;
@@ -366,6 +270,7 @@ mod tests {
     use event::{AuditEvent, EventBatchBuilder};
 
     use super::*;
+    use crate::pipeline::ends::NewestDays;
 
     const DAY: i64 = 86_400_000_000;
 
@@ -437,6 +342,39 @@ mod tests {
         assert!(is_opened(&[(file, 3)], &["kim", "lena"]));
     }
 
+    /// A collector that was stopped in between, or a record that somebody forged.
+    #[test]
+    fn what_never_comes_is_waited_for_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut exchange = exchange(&folder);
+        let files = [b"log", b"two"].map(|name| EventId::of(&[name]));
+        exchange.place("0", &Told { newest_days: [(files[0], 9)].into(), ..told(5, &["ana"]) });
+        let opens = |exchange: &mut Exchange, wait: &mut Wait, waited: Duration| {
+            for next in [50, 60] {
+                // That it goes on with what came later is no reason to wait.
+                exchange.place("1", &told(next, &["kim"]));
+                wait.look_at = Instant::now();
+                if exchange.figures(wait, LATER).is_some() {
+                    return true;
+                }
+                wait.moved.0 -= waited;
+            }
+            false
+        };
+        let short = Duration::from_secs(3);
+        let [mut first, mut next] = [3, 4].map(|day| Wait { file: Some(files[0]), ..wait(day) });
+        assert!(!opens(&mut exchange, &mut first, short));
+        assert!(opens(&mut exchange, &mut first, Duration::from_secs(120)));
+        assert!(opens(&mut exchange, &mut next, Duration::ZERO), "the file is given up");
+        let mut other = Wait { file: Some(files[1]), ..wait(5) };
+        assert!(opens(&mut exchange, &mut other, short), "so soon after it was in vain");
+        exchange.place("1", &Told { newest_days: [(files[0], 9)].into(), ..told(60, &[]) });
+        let mut heard = Wait { file: Some(files[0]), ..wait(6) };
+        assert!(exchange.figures(&mut heard, LATER).is_some());
+        let mut again = Wait { file: Some(files[0]), ..wait(10) };
+        assert!(!opens(&mut exchange, &mut again, Duration::ZERO), "it is heard of again");
+    }
+
     /// What a partition has of other files is of no interest.
     #[test]
     fn who_has_heard_of_the_day_may_be_far_behind() {
@@ -477,7 +415,7 @@ mod tests {
         let mut wait = wait(3);
         wait.opening.time = LATER;
         assert_eq!(exchange.figures(&mut wait, LATER), None, "it is tried again");
-        (wait.since, wait.look_at) = (wait.since - PATIENCE_LIVE, Instant::now());
+        (wait.since, wait.look_at) = (wait.since - Duration::from_secs(5), Instant::now());
         assert!(exchange.figures(&mut wait, LATER).is_some());
     }
 

@@ -279,11 +279,17 @@ impl Shard {
         let Envelope { file, end, partitions, copies, newest_day, events, mut rejects, .. } =
             envelope;
         let stored = ingested.get(&position_name(file)).map_or(0, |end| end.cast_unsigned());
-        let known = self.ends.advance(&Extent { file, end, partitions, copies }).max(stored);
+        // What only tells of a day holds nothing of the file.
+        let known = match end {
+            0 => 0,
+            _ => self.ends.advance(&Extent { file, end, partitions, copies }).max(stored),
+        };
         let events = events.map(|events| super::after(events, known)).filter(|e| !e.is_empty());
         rejects.retain(|reject| reject.position.cast_unsigned() >= known);
         let rows = Rows { rejects, ..Rows::default() };
-        let came = (file, newest_day.filter(|_| !copies));
+        // Only a forger knows of later days: collectors go by when a line was read.
+        let is_real = |day: &i32| !copies && *day <= now().day() + 1;
+        let came = (file, newest_day.filter(is_real));
         match events {
             Some(copied) if copies => {
                 self.judge.count_by_client(&copied)?;

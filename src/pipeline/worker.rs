@@ -13,12 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{self, Detection};
 use super::collect::now;
-use super::exchange::{Exchange, Wait};
+use super::exchange::Exchange;
 use super::folder::DataFolder;
 use super::judge::JudgeMaker;
 use super::partition::partition_of;
 use super::shard::{Place, Shard, bus_position};
 use super::store::{Order, StoreHandle};
+use super::wait::Wait;
 
 /// The name under which detection tells the bus what it may still want to see again.
 pub const DETECT: &str = "detect";

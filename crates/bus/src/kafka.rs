@@ -17,8 +17,8 @@
 //! | `auto.offset.reset=earliest` | reading goes on where retention overtook it (1) |
 //! | `check.crcs` | a damaged batch is a gap, not wrong events |
 //! | `fetch.min.bytes=1`, `fetch.wait.max.ms=100` | a record is there at once, a seek soon |
-//! | `fetch.message.max.bytes=1 MiB` | partitions come in turn; for larger records it grows |
-//! | `queued.max.messages.kbytes` | of each partition a share of `queue_bytes` waits to be read (3) |
+//! | `fetch.message.max.bytes` up to 1 MiB | partitions come in turn; for larger records it grows |
+//! | `queued.max.messages.kbytes` | of each partition waits a share of `queue_bytes` (3) |
 //! | `receive.message.max.bytes=300 MiB` | the first bytes of a TLS alert read as 336 MiB |
 //! | `max.poll.interval.ms=300000` | who does not read for five minutes is stuck |
 //! | `reconnect.backoff.max.ms=2000` | brokers that are back are found soon |

@@ -9,9 +9,6 @@ use crate::{BusError, BusSettings};
 /// What a record may take beyond `record_bytes_max`: Kafka's framing of it.
 pub(super) const RECORD_SLACK_BYTES: u32 = 64 << 10;
 
-/// What is asked for of one partition at a time.
-const FETCH_PARTITION_BYTES: u32 = 1 << 20;
-
 /// What every client is told.
 pub(super) fn connection(settings: &KafkaSettings) -> Result<ClientConfig, BusError> {
     let mut config = ClientConfig::new();
@@ -98,7 +95,10 @@ pub(super) fn consumer(
     let mut config = connection.clone();
     let record_bytes = settings.record_bytes_max.saturating_add(RECORD_SLACK_BYTES);
     let fetch_bytes = record_bytes.max(32 << 20);
-    let queue_kbytes = (settings.queue_bytes / settings.partitions.max(1)).max(1 << 20) / 1024;
+    let share = settings.queue_bytes / settings.partitions.max(1);
+    let queue_kbytes = (share / 1024).max(64);
+    // It shrinks on its way: a queue that is not full must not get several times what it holds.
+    let partition_bytes = (share / 8).clamp(64 << 10, 1 << 20).min(record_bytes);
     let session_milliseconds = u64::from(settings.kafka.session_timeout_seconds) * 1000;
     config
         .set("group.id", group)
@@ -117,7 +117,7 @@ pub(super) fn consumer(
         .set("fetch.queue.backoff.ms", "20")
         .set("fetch.error.backoff.ms", "200")
         .set("message.max.bytes", record_bytes.to_string())
-        .set("fetch.message.max.bytes", FETCH_PARTITION_BYTES.min(record_bytes).to_string())
+        .set("fetch.message.max.bytes", partition_bytes.to_string())
         .set("fetch.max.bytes", fetch_bytes.to_string())
         .set("receive.message.max.bytes", RECEIVE_BYTES.to_string())
         .set("queued.max.messages.kbytes", queue_kbytes.to_string());

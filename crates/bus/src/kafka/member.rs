@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use futures::future::select_all;
+use futures::future::{FutureExt, select_all};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::stream_consumer::StreamPartitionQueue;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
@@ -47,6 +47,8 @@ pub struct KafkaMember {
     last: u32,
     /// Nothing is handed out of these.
     paused: BTreeSet<u32>,
+    /// When it last looked for damaged records and found none.
+    pub(super) searched_in_vain: Option<std::time::Instant>,
     /// Whether partitions were ever given to it.
     pub(super) settled: bool,
 }
@@ -101,6 +103,7 @@ impl KafkaMember {
             queues: BTreeMap::new(),
             last: 0,
             paused: BTreeSet::new(),
+            searched_in_vain: None,
             settled: false,
         })
     }
@@ -230,7 +233,9 @@ impl KafkaMember {
         }
         let consumer = self.consumer()?.clone();
         for &(partition, ..) in &begun {
-            // Before it is assigned, so that nothing goes into the queue of all.
+            // Before it is assigned, so that nothing goes into the queue of all. One of before
+            // would take the wakers of the new one with it.
+            self.queues.remove(&partition);
             let queue = consumer.split_partition_queue(self.bus.topic(), partition as i32);
             let queue = queue.ok_or_else(|| BusError::Group(format!("no queue of {partition}")))?;
             self.queues.insert(partition, queue);
@@ -256,14 +261,20 @@ impl KafkaMember {
         let gone = |partition: &u32| revoked.contains(partition) || partitions.contains(partition);
         lock(&self.view.positions).retain(|partition, _| !gone(partition));
         self.paused.retain(|partition| !gone(partition));
-        self.queues.retain(|partition, _| !gone(partition));
         self.kept.retain(|turn| match turn {
             Turn::Delivery { partition, .. } => !gone(partition),
             _ => true,
         });
-        self.consumer()?
-            .incremental_unassign(&self.bus.list(&revoked))
-            .map_err(|error| BusError::Group(error.to_string()))
+        let unassigned = self.consumer()?.incremental_unassign(&self.bus.list(&revoked));
+        self.queues.retain(|partition, queue| {
+            let is_ours = !gone(partition);
+            if !is_ours {
+                // What is in it is out of date: to look for more throws it away.
+                drop(queue.recv().now_or_never());
+            }
+            is_ours
+        });
+        unassigned.map_err(|error| BusError::Group(error.to_string()))
     }
 
     pub(crate) fn commit(&self, partition: u32, offset: Offset) -> Result<(), BusError> {

@@ -1,6 +1,6 @@
 //! What a member makes of what it read: records in order, gaps where others are missing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -11,6 +11,9 @@ use super::record::Read;
 use crate::embedded::blocking;
 use crate::partition::lock;
 use crate::{BusError, Delivery, GapReason, Offset, Turn};
+
+/// How long after a search for damage that found nothing there may be the next one.
+const SEARCH_AGAIN: Duration = Duration::from_secs(3);
 
 impl KafkaMember {
     /// Looks at where the record that was read stands: others before it may be missing.
@@ -92,6 +95,10 @@ impl KafkaMember {
 
     /// Some batch cannot be decoded. librdkafka would ask for it for ever.
     async fn skip_damage(&mut self) -> Result<(), BusError> {
+        // Errors queue up while a partition is not read, and by now all may be well.
+        if self.searched_in_vain.is_some_and(|at| at.elapsed() < SEARCH_AGAIN) {
+            return Ok(());
+        }
         let positions: Vec<(u32, u64)> = lock(&self.view.positions)
             .iter()
             .map(|(partition, next)| (*partition, *next))
@@ -99,6 +106,7 @@ impl KafkaMember {
         let (bus, group) = (self.bus.clone(), self.group.clone());
         let search = move || damage::find(&bus, &group, &positions);
         let found = blocking(search).await??;
+        self.searched_in_vain = found.is_empty().then(Instant::now);
         for (partition, from, to) in found {
             tracing::warn!(
                 "kafka: records {from} to {} of partition {partition} are damaged",
