@@ -4,7 +4,7 @@
 //! - `collecting`: `collect` → `partition` → `envelope` → the log of this machine, which is the
 //!   bus, or is taken to Kafka by `forward`;
 //! - `detecting`: bus → `worker` → `shard` (`judge`), one a partition → `store` → lake, alerts to
-//!   `respond`; partitions tell each other what is common in an `exchange`;
+//!   `respond`; partitions tell each other what is common in an `exchange`, and `wait` for it;
 //! - `answering`: questions to `query`; `access` records them.
 //!
 //! Over Kafka each `process` gives `account` of itself, which `reports` takes to the others.
