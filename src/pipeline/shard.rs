@@ -79,7 +79,7 @@ struct Part {
 }
 
 /// A file, and the day to which it has come, if that was said.
-pub type Came = (EventId, Option<i32>);
+type Came = (EventId, Option<i32>);
 
 /// How far each table has the partition.
 #[derive(Clone, Copy, Debug)]
