@@ -1,16 +1,27 @@
-//! What detection found, and why: an alert explains itself to an engineer and to a manager.
+//! What detection tells of a case as it happens, and why: an alert explains itself to an engineer
+//! and to a manager.
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::Evidence;
+use crate::vocabulary::{CaseChange, CauseFamily, Evidence};
 use crate::{EventId, Timestamp};
 
-/// One finding. Everything in it follows from the events, so a replay gives the same bytes.
+/// One event of a [case](crate::Case): it was opened, it became graver, or another cause joined.
+/// Everything in it follows from the events and the models, so a replay gives the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Hash of the rule and of the event (or window) that fired it.
+    /// Hash of the case, the rule and the event that told it.
     pub id: EventId,
-    /// Time of the event that fired it.
+    /// The case that it is about.
+    pub case_id: EventId,
+    /// What happened to the case.
+    pub change: CaseChange,
+    /// What kind of cause the case has.
+    pub family: CauseFamily,
+    /// What tells this act from others of the rule, such as `program /opt/etl/fetch.sh`; empty if
+    /// nothing does.
+    pub cause: String,
+    /// Time of the event that told it.
     pub time: Timestamp,
     /// Time of the first event that counts towards it.
     pub first_time: Timestamp,
@@ -36,7 +47,7 @@ pub struct Alert {
     pub application: Option<String>,
     /// Session id.
     pub session: Option<String>,
-    /// SQL text of the event that fired it, cut at [`STATEMENT_BYTES_MAX`].
+    /// SQL text of that event, cut at [`STATEMENT_BYTES_MAX`].
     pub statement: Option<String>,
     /// Fingerprint of that statement, 16 hex digits.
     pub fingerprint: Option<String>,
@@ -54,6 +65,8 @@ pub struct Alert {
     pub controls: Vec<String>,
     /// Risk points, 0 and up.
     pub risk: f64,
+    /// Versions of the models that it was judged with, such as `prior 2026-11-26-1a2b3c4d`.
+    pub models: Vec<String>,
 }
 
 /// Most bytes of SQL text an alert carries.
@@ -133,4 +146,6 @@ pub enum Detector {
     Correlation,
     /// An identity left its baseline.
     Baseline,
+    /// Many weak signals of one identity added up.
+    Risk,
 }

@@ -6,7 +6,7 @@
 //! - [`AuditEvent`]: one event, borrowed; what formats push and rules look at.
 //! - [`EventBatch`], [`EventBatchBuilder`], [`Enrichment`]: up to [`BATCH_ROWS`] events as columns.
 //! - [`Reject`]: a record that no format could read, with its bytes and the reason.
-//! - [`alert`]: what detection found, and why.
+//! - [`Case`]: what belongs together of what detection found; [`alert`]: its events, and why.
 //!
 //! No I/O, no clock, no dependency on any other crate of the house.
 
@@ -14,6 +14,7 @@ pub mod alert;
 mod audit_event;
 mod batch;
 mod builder;
+mod case;
 pub mod enrichment;
 mod id;
 mod json;
@@ -28,6 +29,7 @@ pub use alert::Alert;
 pub use audit_event::AuditEvent;
 pub use batch::{EventBatch, EventRow, IpcError};
 pub use builder::EventBatchBuilder;
+pub use case::{Case, CaseCause};
 pub use enrichment::Enrichment;
 pub use id::EventId;
 pub use reject::{Reject, RejectBatch};

@@ -180,3 +180,37 @@ words! {
         Proxy = "proxy",
     }
 }
+
+words! {
+    /// What kind of cause signals have: those of one family and identity are one case.
+    CauseFamily {
+        /// The way in: log-ins, networks, programs, hours.
+        Access = "access",
+        /// Roles and privileges gained.
+        Privilege = "privilege",
+        /// The audit or the server's log was weakened.
+        Tampering = "tampering",
+        /// Something ran on, or was read from, the machine of the database.
+        Execution = "execution",
+        /// SQL injection and reconnaissance.
+        Injection = "injection",
+        /// Data was taken out.
+        Exfiltration = "exfiltration",
+        /// Data was destroyed or changed.
+        Impact = "impact",
+        /// The identity left what is usual for it and its peers.
+        Behaviour = "behaviour",
+    }
+}
+
+words! {
+    /// What happened to a case.
+    CaseChange {
+        /// Its first signal came.
+        Opened = "opened",
+        /// A signal graver than all before came.
+        Escalated = "escalated",
+        /// A cause came that it did not have.
+        Extended = "extended",
+    }
+}
