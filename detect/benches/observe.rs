@@ -101,12 +101,12 @@ fn columns_only(bencher: divan::Bencher<'_, '_>) {
     measure(bencher, &settings, RuleSet::default());
 }
 
-/// Rules without remembered verdicts: what remembering saves.
+/// Rules without remembered matches: what remembering saves.
 #[divan::bench]
 fn rules_forgetful(bencher: divan::Bencher<'_, '_>) {
     let mut settings = DetectSettings::default();
     settings.baseline.enabled = false;
-    settings.rules.verdicts_max = 0;
+    settings.rules.matches_max = 0;
     measure(bencher, &settings, RuleSet::builtin().expect("rules load"));
 }
 

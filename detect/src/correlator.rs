@@ -15,9 +15,9 @@ use rsigma_parser::SigmaCollection;
 use serde::{Deserialize, Serialize};
 
 use crate::rule::RuleSet;
+use crate::rule_event::RuleEvent;
 use crate::settings::RuleSettings;
 use crate::statistics::Statistics;
-use crate::subject::Subject;
 
 /// Newest hits that an alert names.
 const EVENTS_MAX: usize = event::alert::EVENTS_MAX;
@@ -114,7 +114,7 @@ impl Correlator {
     /// today.
     pub(crate) fn count(
         &mut self,
-        subject: &Subject<'_>,
+        subject: &RuleEvent<'_>,
         results: &[EvaluationResult],
         statistics: &mut Statistics,
     ) -> Vec<Firing> {
@@ -135,7 +135,7 @@ impl Correlator {
         fired.into_iter().filter_map(|result| self.firing(result)).collect()
     }
 
-    fn is_late(&mut self, subject: &Subject<'_>, now_ms: i64) -> bool {
+    fn is_late(&mut self, subject: &RuleEvent<'_>, now_ms: i64) -> bool {
         let whose = match self.side {
             Side::Identity => subject.event.identity(),
             Side::Client => Some(subject.client_network),

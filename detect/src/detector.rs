@@ -1,44 +1,56 @@
-//! The stage: batches in, enriched batches and alerts out.
+//! The stage: batches in, enriched batches, alerts and cases out.
 
-use event::alert::Severity;
-use event::enrichment::{StatementColumns, VerdictColumns};
-use event::{Alert, AuditEvent, Enrichment, EventBatch};
+use event::alert::{Detector as Layer, Severity};
+use event::enrichment::{DetectionColumns, StatementColumns};
+use event::vocabulary::{Action, ActorKind, CauseFamily, Outcome};
+use event::{Alert, AuditEvent, Case, Enrichment, EventBatch, Timestamp};
 use rsigma_eval::EvaluationResult;
 
-use crate::baseline::{Baseline, Figures, Learnt, Opening, Story, Surprise};
-use crate::continuity::Continuity;
+use crate::analysis::{StatementAnalysis, StatementAnalyzer};
+use crate::anomaly::Anomaly;
+use crate::cases::{Cases, Scene, tick_event};
+use crate::context::{AuditGaps, Clocks, Closed, Context, Identities, Looked};
 use crate::correlator::{Correlator, Firing, Side};
-use crate::episode::{Episodes, Limits};
-use crate::finding::{Match, baseline_alert, fits, surprise_points};
-use crate::normaliser::{Meaning, Normaliser};
+use crate::explanation;
+use crate::models::Models;
+use crate::repeats::{Repeats, eased};
+use crate::risk;
 use crate::rule::RuleSet;
+use crate::rule_engine::RuleEngine;
+use crate::rule_event::{RuleEvent, client_network};
+use crate::rule_signal::{Match, fits};
 use crate::sensitivity::Sensitivity;
-use crate::settings::{DetectSettings, JobSettings, RuleSettings};
+use crate::settings::{DetectSettings, JobSettings};
+use crate::signal::{About, Family, Signal, chance_of};
 use crate::snapshot::{Header, Snapshot, VERSION};
 use crate::statistics::Statistics;
-use crate::subject::{Subject, client_network};
-use crate::verdict::Judge;
 
-/// Judges events. Pure: time comes from the events, so a replay gives the same alerts, byte for
-/// byte, however the stream is cut into batches and wherever it was saved and restored.
+/// Judges events: analysis → context → signals → risk → cases.
 ///
-/// Events are taken in the order of the stream. Rules on one event do not depend on order;
-/// correlations leave out an event that is older than the newest of its identity by more than
-/// `lateness_seconds`; baselines count a late event for the current day of its identity.
+/// Pure: time comes from the events, so the same events and the same models give the same alerts,
+/// byte for byte, however the stream is cut into batches and wherever it was saved and restored.
+///
+/// Events are taken in the order of the stream; a late event counts for the current day of its
+/// identity, and an event whose clock is far ahead of its instance for the time of the instance.
 pub struct Detector {
     settings: DetectSettings,
     rules: RuleSet,
     sensitivity: Sensitivity,
-    normaliser: Normaliser,
-    judge: Judge,
+    analyzer: StatementAnalyzer,
+    engine: RuleEngine,
     by_identity: Correlator,
     by_client: Correlator,
-    episodes: Episodes,
-    baseline: Baseline,
-    continuity: Continuity,
+    clocks: Clocks,
+    identities: Identities,
+    audit_gaps: AuditGaps,
+    repeats: Repeats,
+    cases: Cases,
+    models: Models,
     statistics: Statistics,
+    /// Days of identities that have ended since the last batch.
+    profiles: Vec<model::DayProfile>,
     /// Kept to reuse their memory.
-    meaning: Meaning,
+    analysis: StatementAnalysis,
     network: String,
 }
 
@@ -47,8 +59,23 @@ pub struct Detector {
 pub struct Observed {
     /// The same rows, with the columns of detection.
     pub batch: EventBatch,
-    /// What was found, in the order of the rows.
+    /// What is told of cases, in the order of the rows.
     pub alerts: Vec<Alert>,
+    /// The cases that have grown, as they are now.
+    pub cases: Vec<Case>,
+    /// Days of identities that have ended, for the models.
+    pub profiles: Vec<model::DayProfile>,
+}
+
+/// What [`Detector::count_by_client`] and [`Detector::tick`] give.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// See [`Observed::alerts`].
+    pub alerts: Vec<Alert>,
+    /// See [`Observed::cases`].
+    pub cases: Vec<Case>,
+    /// See [`Observed::profiles`].
+    pub profiles: Vec<model::DayProfile>,
 }
 
 /// A detector that cannot be made.
@@ -84,7 +111,6 @@ enum Share {
 /// What decides where an event is counted by client, if the stream is divided: the network of the
 /// client for failed log-ins, because an attacker tries many names. None for all others.
 pub fn counted_by_client(event: &AuditEvent<'_>) -> Option<String> {
-    use event::vocabulary::{Action, Outcome};
     let failed = matches!(event.outcome, Outcome::Failed | Outcome::Denied);
     (failed && event.action == Action::Login).then(|| {
         let mut network = String::new();
@@ -93,11 +119,18 @@ pub fn counted_by_client(event: &AuditEvent<'_>) -> Option<String> {
     })
 }
 
-/// What came of one event, before it is written.
-struct Outcome {
+/// What came of one event, for its row.
+#[derive(Default)]
+struct RowOutcome {
     risk: f64,
     reasons: Vec<String>,
     rules: Vec<String>,
+}
+
+/// A signal, and the match that gave it; none for a baseline.
+struct Found<'a> {
+    signal: Signal,
+    matched: Option<Match<'a>>,
 }
 
 impl Detector {
@@ -108,15 +141,19 @@ impl Detector {
     pub fn new(settings: &DetectSettings, rules: RuleSet) -> Result<Self, DetectError> {
         Ok(Self {
             sensitivity: Sensitivity::new(&settings.sensitive)?,
-            normaliser: Normaliser::new(),
-            judge: Judge::new(&rules, settings.rules.verdicts_max)?,
+            analyzer: StatementAnalyzer::new(),
+            engine: RuleEngine::new(&rules, settings.rules.matches_max)?,
             by_identity: Correlator::new(&rules, &settings.rules, Side::Identity)?,
             by_client: Correlator::new(&rules, &settings.rules, Side::Client)?,
-            episodes: Episodes::default(),
-            baseline: Baseline::new(settings),
-            continuity: Continuity::default(),
+            clocks: Clocks::default(),
+            identities: Identities::new(settings),
+            audit_gaps: AuditGaps::default(),
+            repeats: Repeats::default(),
+            cases: Cases::new(&settings.cases),
+            models: Models::default(),
             statistics: Statistics::default(),
-            meaning: Meaning::default(),
+            profiles: Vec::new(),
+            analysis: StatementAnalysis::default(),
             network: String::new(),
             settings: settings.clone(),
             rules,
@@ -136,41 +173,56 @@ impl Detector {
 
     /// Counts, by client, copies of the events that are [counted so](counted_by_client), of
     /// whatever identity; nothing else is done with them.
-    pub fn count_by_client(&mut self, copies: &EventBatch) -> Vec<Alert> {
+    pub fn count_by_client(&mut self, copies: &EventBatch) -> Told {
         let mut alerts = Vec::new();
         for row in copies.rows().iter() {
             let event = row.event();
-            let mut meaning = std::mem::take(&mut self.meaning);
+            let mut analysis = std::mem::take(&mut self.analysis);
             let mut network = std::mem::take(&mut self.network);
-            self.normaliser.read(&event, &mut meaning);
+            self.analyzer.analyze(&event, &mut analysis);
             client_network(&event, &mut network);
-            let sensitivity = None;
-            let subject =
-                Subject { event: &event, meaning: &meaning, client_network: &network, sensitivity };
-            if let Some(results) = self.judge.judge(&subject, &self.rules, &mut self.statistics) {
-                self.judge_client(&subject, &results, &mut alerts);
+            let context = Context::default();
+            let rule_event = RuleEvent {
+                event: &event,
+                analysis: &analysis,
+                client_network: &network,
+                context: &context,
+            };
+            let results = self.engine.matches(&rule_event, &self.rules, &mut self.statistics);
+            if let Some(results) = results {
+                self.judge_client(&rule_event, event.time, &results, &mut alerts);
             }
-            self.meaning = meaning;
+            self.analysis = analysis;
             self.network = network;
         }
-        alerts
+        self.tell(alerts)
     }
 
-    fn observe_rows(&mut self, batch: EventBatch, share: Share) -> Observed {
-        let mut enrichment = Enrichment::default();
+    /// Ends the hours before `hour` (since 1970, by the events' clock) at an instance, and the
+    /// days with them: for who sees no event of its own that says so. An hour ends once.
+    pub fn tick(&mut self, instance: &str, hour: i64) -> Told {
         let mut alerts = Vec::new();
-        for row in batch.rows().iter() {
-            self.observe_event(&row.event(), share, &mut enrichment, &mut alerts);
-        }
-        Observed { batch: batch.enrich(enrichment), alerts }
+        self.end_hours(instance, Timestamp(hour.saturating_mul(3_600_000_000)), &mut alerts);
+        self.tell(alerts)
+    }
+
+    /// Puts other models in place; what comes after is judged with them.
+    pub fn set_models(&mut self, models: Models) {
+        self.models = models;
+    }
+
+    /// The models in use.
+    pub fn models(&self) -> &Models {
+        &self.models
     }
 
     /// What has been done so far.
     pub fn statistics(&self) -> Statistics {
         Statistics {
-            identities: self.baseline.identities() as u64,
+            identities: self.identities.len() as u64,
             groups: (self.by_identity.groups() + self.by_client.groups()) as u64,
-            episodes: self.episodes.len() as u64,
+            open_cases: self.cases.len() as u64,
+            case_evictions: self.statistics.case_evictions + self.cases.evictions(),
             ..self.statistics.clone()
         }
     }
@@ -178,41 +230,7 @@ impl Detector {
     /// How much is known of an identity, such as `6 active days in 7, 212 sessions, 18,402
     /// statements`; none if it was never seen, or has made room for others.
     pub fn maturity(&self, instance: &str, identity: &str) -> Option<String> {
-        self.baseline.maturity(instance, identity)
-    }
-
-    /// Makes this the detector of a share of the stream: other detectors watch other identities
-    /// of the same instances. It tells what it has [learnt](Self::learnt), and what identities
-    /// have in common is what it is [given](Self::open).
-    #[must_use]
-    pub fn of_share(mut self) -> Self {
-        self.baseline.become_share();
-        self
-    }
-
-    /// Makes what one detector has learnt of the whole stream that of a share with the identities
-    /// that are `ours`, given as (instance, identity). One of the shares is the heir: it tells
-    /// the others what was common until now.
-    pub fn divide(&mut self, is_ours: impl Fn(&str, &str) -> bool, is_heir: bool) {
-        self.baseline.divide(is_ours, is_heir);
-    }
-
-    /// Of a share: the first event of the batch that opens a day at its instance. What is before
-    /// it may be observed; then the day is [opened](Self::open). Without that, older figures stay
-    /// in use.
-    pub fn opening(&self, batch: &EventBatch) -> Option<Opening> {
-        self.baseline.opening(batch)
-    }
-
-    /// Of a share: opens a day with the sum of what all shares have learnt,
-    /// see [`Learnt::used_on`].
-    pub fn open(&mut self, opening: &Opening, figures: Figures) {
-        self.baseline.open(opening, figures, &mut self.statistics);
-    }
-
-    /// Of a share: what it has learnt, for the others.
-    pub fn learnt(&self) -> Learnt {
-        self.baseline.learnt()
+        self.identities.profile(instance, identity).map(|profile| profile.maturity())
     }
 
     /// The rules that run.
@@ -222,24 +240,29 @@ impl Detector {
 
     /// The state as bytes, for [`Detector::restore`]. The same state is the same bytes.
     pub fn snapshot(&self) -> Vec<u8> {
-        // Remembered verdicts are left out: the rules give them again.
+        // Remembered matches are left out: the rules give them again.
         let snapshot = Snapshot {
             version: VERSION,
             rules: self.rules.digest(),
+            models: self.models.all_versions(),
             by_identity: self.by_identity.save(),
             by_client: self.by_client.save(),
-            episodes: self.episodes.clone(),
-            baseline: self.baseline.save(),
-            continuity: self.continuity.save(),
-            statistics: self.statistics.of_stream(),
+            table_names: self.analyzer.table_names.clone(),
+            clocks: self.clocks.clone(),
+            identities: self.identities.save(),
+            audit_gaps: self.audit_gaps.clone(),
+            repeats: self.repeats.clone(),
+            cases: self.cases.clone(),
+            statistics: self.statistics(),
         };
         rmp_serde::to_vec_named(&snapshot).expect("a snapshot in memory is made of plain data")
     }
 
-    /// A detector that continues where [`Detector::snapshot`] was taken.
+    /// A detector that continues where [`Detector::snapshot`] was taken, without models: see
+    /// [`Detector::set_models`], and [`Detector::models_of_snapshot`] for those that it had.
     ///
-    /// With other rules than those of the snapshot, baselines, running episodes and statistics
-    /// are kept, and the windows of correlations start empty: what they counted may have changed.
+    /// With other rules than those of the snapshot, everything else is kept, and the windows of
+    /// correlations start empty: what they counted may have changed.
     ///
     /// # Errors
     /// If the bytes are damaged or of another version, and as [`Detector::new`].
@@ -258,11 +281,37 @@ impl Detector {
             detector.by_identity.load(snapshot.by_identity);
             detector.by_client.load(snapshot.by_client);
         }
-        detector.episodes = snapshot.episodes;
-        detector.baseline.load(snapshot.baseline);
-        detector.continuity.load(snapshot.continuity);
-        detector.statistics = snapshot.statistics;
+        detector.analyzer.table_names = snapshot.table_names;
+        detector.analyzer.table_names.set_limits();
+        detector.clocks = snapshot.clocks;
+        detector.clocks.set_limits();
+        detector.identities.load(snapshot.identities);
+        detector.audit_gaps = snapshot.audit_gaps;
+        detector.audit_gaps.set_limits();
+        detector.repeats = snapshot.repeats;
+        detector.repeats.set_limit();
+        detector.cases = snapshot.cases;
+        detector.cases.set_limit(&settings.cases);
+        detector.statistics = snapshot.statistics.of_stream();
         Ok(detector)
+    }
+
+    fn observe_rows(&mut self, batch: EventBatch, share: Share) -> Observed {
+        let mut enrichment = Enrichment::default();
+        let mut alerts = Vec::new();
+        for row in batch.rows().iter() {
+            self.observe_event(&row.event(), share, &mut enrichment, &mut alerts);
+        }
+        let Told { alerts, cases, profiles } = self.tell(alerts);
+        Observed { batch: batch.enrich(enrichment), alerts, cases, profiles }
+    }
+
+    fn tell(&mut self, alerts: Vec<Alert>) -> Told {
+        for alert in &alerts {
+            Statistics::count(&mut self.statistics.alerts, &alert.rule);
+        }
+        let profiles = std::mem::take(&mut self.profiles);
+        Told { alerts, cases: self.cases.take_grown(), profiles }
     }
 
     fn observe_event(
@@ -273,110 +322,373 @@ impl Detector {
         alerts: &mut Vec<Alert>,
     ) {
         self.statistics.events += 1;
+        let time = self.clocks.time_of(event);
+        self.end_hours(event.instance, time, alerts);
         // Taken out of `self`, which the rest borrows.
-        let mut meaning = std::mem::take(&mut self.meaning);
+        let mut analysis = std::mem::take(&mut self.analysis);
         let mut network = std::mem::take(&mut self.network);
-        self.normaliser.read(event, &mut meaning);
-        if let Some(missing) = self.continuity.observe(event) {
-            meaning.add_flag(missing.flag(), missing.bit());
+        self.analyzer.analyze(event, &mut analysis);
+        if let Some(gap) = self.audit_gaps.observe(event) {
+            analysis.add_flag(gap.flag(), gap.bit());
         }
         client_network(event, &mut network);
-        let tables = meaning.tables_read().iter().chain(meaning.tables_written());
-        let sensitivity = self.sensitivity.level(tables);
-        let subject = Subject { event, meaning: &meaning, client_network: &network, sensitivity };
-        let outcome = self.judge_event(&subject, share, alerts);
+        let sensitivity = self.sensitivity.level(analysis.tables());
+        let mut context = Context { sensitivity, ..Context::default() };
+        let mut closed = Vec::new();
+        let looked = self.identities.look(
+            event,
+            &analysis,
+            &network,
+            time,
+            &self.models,
+            &mut context,
+            &mut self.statistics,
+            &mut closed,
+        );
+        for closed in closed {
+            self.close(event.instance, time, closed, alerts);
+        }
+        let rule_event =
+            RuleEvent { event, analysis: &analysis, client_network: &network, context: &context };
+        let outcome = self.judge_event(&rule_event, time, looked.as_ref(), share, alerts);
         let statement = StatementColumns {
-            fingerprint: meaning.fingerprint,
-            tables_read: meaning.tables_read(),
-            tables_written: meaning.tables_written(),
-            columns: meaning.columns(),
-            functions: meaning.functions(),
-            flags: meaning.flags(),
+            fingerprint: analysis.fingerprint,
+            tables_read: analysis.tables_read(),
+            tables_written: analysis.tables_written(),
+            columns: analysis.columns(),
+            functions: analysis.functions(),
+            flags: analysis.flags(),
         };
-        let verdict =
-            outcome.as_ref().map_or_else(VerdictColumns::default, |outcome| VerdictColumns {
+        let detection =
+            outcome.as_ref().map_or_else(DetectionColumns::default, |outcome| DetectionColumns {
                 sensitivity: None,
                 risk: Some(outcome.risk),
                 reasons: &outcome.reasons,
                 rules: &outcome.rules,
             });
-        enrichment.push(&statement, &VerdictColumns { sensitivity, ..verdict });
-        self.meaning = meaning;
+        enrichment.push(&statement, &DetectionColumns { sensitivity, ..detection });
+        self.analysis = analysis;
         self.network = network;
     }
 
-    /// Rules, then the baseline, then alerts; none for an ordinary event.
+    /// Rules and baselines give signals, which give risk and cases; none for an ordinary event.
     fn judge_event(
         &mut self,
-        subject: &Subject<'_>,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        looked: Option<&Looked>,
         share: Share,
         alerts: &mut Vec<Alert>,
-    ) -> Option<Outcome> {
-        let verdict = self.judge.judge(subject, &self.rules, &mut self.statistics);
-        let outcome = self.judge_identity(subject, verdict.as_deref().map(Vec::as_slice), alerts);
-        if let Some(results) = verdict.filter(|_| share == Share::Whole) {
-            self.judge_client(subject, &results, alerts);
+    ) -> Option<RowOutcome> {
+        let results = self.engine.matches(event, &self.rules, &mut self.statistics);
+        if results.is_none() && looked.is_none_or(|looked| looked.anomalies.is_empty()) {
+            return None;
         }
-        outcome
+        let results = results.as_deref().map_or(&[][..], Vec::as_slice);
+        let outcome = self.judge_identity(event, time, results, looked, alerts);
+        if share == Share::Whole {
+            self.judge_client(event, time, results, alerts);
+        }
+        Some(outcome).filter(|outcome| !outcome.reasons.is_empty())
     }
 
     /// What is counted by client raises alerts that name the events; it does not mark a row,
     /// because it may be counted elsewhere than the row is stored.
     fn judge_client(
         &mut self,
-        subject: &Subject<'_>,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
         results: &[EvaluationResult],
         alerts: &mut Vec<Alert>,
     ) {
-        let Self { settings, rules, statistics, .. } = self;
-        let firings = self.by_client.count(subject, results, statistics);
-        for found in matches(rules, &settings.jobs, subject, &[], firings) {
-            if is_due(&found, subject, &settings.rules, &mut self.episodes, statistics) {
-                Statistics::count(&mut statistics.alerts, &found.rule.id);
-                alerts.push(found.alert(subject, None));
-            }
+        let firings = self.by_client.count(event, results, &mut self.statistics);
+        if firings.is_empty() {
+            return;
         }
+        let rules = self.rules.clone();
+        let jobs = std::mem::take(&mut self.settings.jobs);
+        for matched in matches(&rules, &jobs, event, &[], firings) {
+            let signal = matched.signal(event);
+            let found = Found { signal, matched: Some(matched) };
+            self.join_cases(event, time, &[found], &[], alerts);
+        }
+        self.settings.jobs = jobs;
     }
 
     fn judge_identity(
         &mut self,
-        subject: &Subject<'_>,
-        results: Option<&[EvaluationResult]>,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        results: &[EvaluationResult],
+        looked: Option<&Looked>,
         alerts: &mut Vec<Alert>,
-    ) -> Option<Outcome> {
-        let Self { settings, rules, sensitivity, statistics, .. } = self;
-        let matches = results.map_or_else(Vec::new, |results| {
-            let firings = self.by_identity.count(subject, results, statistics);
-            matches(rules, &settings.jobs, subject, results, firings)
-        });
-        let due = matches
-            .iter()
-            .map(|found| is_due(found, subject, &settings.rules, &mut self.episodes, statistics));
-        let due: Vec<bool> = due.collect();
-        let grave = matches.iter().map(|found| found.severity).max();
-        let surprise = self.baseline.observe(subject, grave, statistics);
-        if matches.is_empty() && surprise.is_none() {
-            return None;
-        }
-        let first = alerts.len();
-        for (found, due) in matches.iter().zip(due) {
-            // A burst that completes two counts of one rule at once is still one cause.
-            if due && !alerts[first..].iter().any(|alert| alert.rule == found.rule.id) {
-                alerts.push(found.alert(subject, surprise.as_ref()));
+    ) -> RowOutcome {
+        let firings = match results {
+            [] => Vec::new(),
+            results => self.by_identity.count(event, results, &mut self.statistics),
+        };
+        let rules = self.rules.clone();
+        let jobs = std::mem::take(&mut self.settings.jobs);
+        let matched = matches(&rules, &jobs, event, results, firings);
+        let anomalies = looked.map_or(&[][..], |looked| &looked.anomalies);
+        let mut outcome = RowOutcome::default();
+        for matched in &matched {
+            if !outcome.rules.contains(&matched.rule.id) {
+                outcome.reasons.push(matched.reason());
+                outcome.rules.push(matched.rule.id.clone());
             }
         }
-        if let Some(surprise) = &surprise {
-            let story = Story {
-                identity: subject.event.identity().unwrap_or_default(),
-                table_name: &|table| sensitivity.name(table),
-                surprise_min: settings.baseline.surprise_min,
+        outcome.reasons.extend(anomalies.iter().map(explanation::short));
+        let mut found = self.rule_signals(event, time, matched);
+        let worst = found.iter().map(|found| found.signal.severity).max();
+        let is_grave = worst.is_some_and(|severity| severity >= Severity::High);
+        if let Some(looked) = looked {
+            found.extend(self.baseline_signals(event, time, looked, is_grave));
+        }
+        let is_grave = is_grave
+            || found
+                .iter()
+                .any(|found| found.signal.opens_case && found.signal.severity >= Severity::High);
+        if let Some(looked) = looked.filter(|_| is_grave) {
+            self.identities.quarantine(event.event, time, &looked.new_values);
+        }
+        let reasons: Vec<String> = anomalies.iter().map(explanation::short).collect();
+        outcome.risk = self.join_cases(event, time, &found, &reasons, alerts);
+        self.settings.jobs = jobs;
+        outcome
+    }
+
+    /// The signals of rules, eased by what was told on earlier days; none for what a registered
+    /// job was meant to do.
+    fn rule_signals<'a>(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        matched: Vec<Match<'a>>,
+    ) -> Vec<Found<'a>> {
+        let mut found: Vec<Found<'a>> = Vec::new();
+        for matched in matched {
+            if matched.is_expected() {
+                Statistics::count(&mut self.statistics.expected, &matched.rule.id);
+                continue;
+            }
+            // A burst that completes two counts of one rule at once is still one cause.
+            if found.iter().any(|known| known.signal.detector == matched.rule.id) {
+                continue;
+            }
+            let mut signal = matched.signal(event);
+            if signal.layer == Layer::Rule {
+                let days = self.repeats.note(&signal, event, time.day());
+                if days > 0 {
+                    signal.severity = eased(signal.severity, days);
+                    signal.p = signal.p.max(chance_of(signal.severity));
+                }
+            }
+            found.push(Found { signal, matched: Some(matched) });
+        }
+        found
+    }
+
+    /// The signals of what is unusual. They open a case once the day is unusual enough; what comes
+    /// with a grave rule only joins.
+    fn baseline_signals<'a>(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        looked: &Looked,
+        is_grave: bool,
+    ) -> Vec<Found<'a>> {
+        if looked.anomalies.is_empty() {
+            return Vec::new();
+        }
+        let score_min = self.settings.baseline.score_min;
+        let Some(profile) = self.identities.profile_mut(event.event) else { return Vec::new() };
+        let before = profile.today.score(looked.kind);
+        profile.today.add(&looked.anomalies, event.context.sensitivity);
+        let score = profile.today.score(looked.kind);
+        let opens_case = !is_grave && score >= score_min && profile.today.is_more_than_an_hour();
+        profile.risk.add((score - before).max(0.0), time);
+        let severity = behaviour_severity(score, looked.kind, score_min);
+        let of_day = profile.today.best().to_vec();
+        let signal = |anomaly: &Anomaly| Signal {
+            detector: format!("baseline.{}", anomaly.word()),
+            layer: Layer::Baseline,
+            family: anomaly.family(),
+            case_family: CauseFamily::Behaviour,
+            p: anomaly.chance,
+            weight: anomaly.weight,
+            severity,
+            cause: anomaly.cause(),
+            opens_case,
+            about: About::Identity,
+            act: None,
+        };
+        let found = |anomaly: &Anomaly| Found { signal: signal(anomaly), matched: None };
+        // The case begins with what made the day unusual, the strongest first.
+        let mut all: Vec<Found<'a>> = Vec::new();
+        if opens_case && before < score_min {
+            all.extend(of_day.iter().map(found));
+        }
+        for anomaly in &looked.anomalies {
+            if !all.iter().any(|known| known.signal.cause == anomaly.cause()) {
+                all.push(found(anomaly));
+            }
+        }
+        all
+    }
+
+    /// Lets signals join their cases; returns the risk points of the event.
+    fn join_cases(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        found: &[Found<'_>],
+        reasons: &[String],
+        alerts: &mut Vec<Alert>,
+    ) -> f64 {
+        if found.is_empty() {
+            return 0.0;
+        }
+        let kind = event.context.identity_kind;
+        let stake = risk::stake(event.context.sensitivity, kind);
+        let points = risk::points(risk::fuse(found.iter().map(|found| &found.signal)), stake);
+        let models = self.models.versions(event.event.instance);
+        let scene = Scene { event, time, risk: points, models: &models };
+        let mut told = Vec::new();
+        for found in found {
+            let signal = &found.signal;
+            if !signal.opens_case && !self.cases.is_open(signal, &scene) {
+                continue;
+            }
+            let Self { identities, sensitivity, settings, cases, .. } = self;
+            let tell = || match &found.matched {
+                Some(matched) => {
+                    let profile = identities
+                        .profile(event.event.instance, event.event.identity().unwrap_or_default());
+                    let maturity = profile.filter(|_| !reasons.is_empty());
+                    matched.tell(event, reasons, maturity.map(|profile| profile.maturity()))
+                }
+                None => tell_baseline(event, identities, sensitivity, settings),
             };
-            alerts.extend(baseline_alert(subject, surprise, &story));
+            if let Some(alert) = cases.add(signal, &scene, tell) {
+                told.push((signal.case_family, signal.severity, signal.about));
+                alerts.push(alert);
+            }
         }
-        for alert in &alerts[first..] {
-            Statistics::count(&mut statistics.alerts, &alert.rule);
+        if !told.is_empty() {
+            self.accumulate(event, time, &told, alerts);
         }
-        Some(outcome(subject, &matches, surprise.as_ref()))
+        points
+    }
+
+    /// Adds what was told to the risk of the identity, which may be worth a case of its own.
+    fn accumulate(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        told: &[(CauseFamily, Severity, About)],
+        alerts: &mut Vec<Alert>,
+    ) {
+        let sum_min = self.settings.cases.risk_sum_min;
+        let Some(profile) = self.identities.profile_mut(event.event) else { return };
+        for (family, severity, about) in told {
+            if *about != About::Client && *severity >= Severity::Medium {
+                profile.risk.step(*family, time);
+            }
+        }
+        let Some(accumulated) = profile.risk.accumulated(sum_min, time) else { return };
+        let identity = event.event.identity().unwrap_or_default();
+        let (title, explanation) =
+            explanation::explain_accumulated(identity, &accumulated, sum_min);
+        let signal = Signal {
+            detector: "risk.accumulated".into(),
+            layer: Layer::Risk,
+            family: Family::Context,
+            case_family: CauseFamily::Behaviour,
+            p: chance_of(Severity::High),
+            weight: 1.0,
+            severity: Severity::High,
+            cause: explanation.engineer.clone(),
+            opens_case: true,
+            about: About::Identity,
+            act: None,
+        };
+        let told = crate::signal::Told {
+            title,
+            explanation,
+            attack: Vec::new(),
+            controls: vec!["SOC 2 CC7.2".into()],
+            events: Vec::new(),
+        };
+        let models = self.models.versions(event.event.instance);
+        let risk = risk::points(signal.score(), 1.0);
+        let scene = Scene { event, time, risk, models: &models };
+        alerts.extend(self.cases.add(&signal, &scene, || told));
+    }
+
+    fn end_hours(&mut self, instance: &str, time: Timestamp, alerts: &mut Vec<Alert>) {
+        for hour in self.clocks.tick(instance, time) {
+            let closed = self.identities.close_hour(instance, hour, &mut self.statistics);
+            let end = Timestamp((hour + 1).saturating_mul(3_600_000_000));
+            for closed in closed {
+                self.close(instance, end, closed, alerts);
+            }
+        }
+    }
+
+    /// What the end of an hour or a day of an identity tells.
+    fn close(&mut self, instance: &str, time: Timestamp, closed: Closed, alerts: &mut Vec<Alert>) {
+        let Closed { identity, kind, profile, day, silence } = closed;
+        self.profiles.extend(profile);
+        let maturity = self.maturity(instance, &identity);
+        let mut found = Vec::new();
+        if let Some((hours, usual)) = silence {
+            let told = explanation::explain_silence(&identity, hours, usual, maturity.clone());
+            found.push(("baseline.silence", CauseFamily::Tampering, Severity::Medium, told));
+        }
+        if let Some(collapse) = day.collapse {
+            let told = explanation::explain_collapse(&identity, collapse, maturity.clone());
+            found.push(("baseline.collapse", CauseFamily::Tampering, Severity::Medium, told));
+        }
+        if let Some(told) = explanation::explain_leak(&identity, &day, maturity) {
+            found.push(("baseline.leak", CauseFamily::Exfiltration, Severity::High, told));
+        }
+        let models = self.models.versions(instance);
+        for (detector, case_family, severity, (title, explanation)) in found {
+            let hour = time.0.div_euclid(3_600_000_000);
+            let event = tick_event(instance, &identity, hour, "querywatch");
+            let analysis = StatementAnalysis::default();
+            let context = Context { identity_kind: kind, ..Context::default() };
+            let event = RuleEvent {
+                event: &event,
+                analysis: &analysis,
+                client_network: "",
+                context: &context,
+            };
+            let signal = Signal {
+                detector: detector.to_owned(),
+                layer: Layer::Baseline,
+                family: Family::Silence,
+                case_family,
+                p: chance_of(severity),
+                weight: 1.0,
+                severity,
+                cause: String::new(),
+                opens_case: true,
+                about: About::Identity,
+                act: None,
+            };
+            let told = crate::signal::Told {
+                title,
+                explanation,
+                attack: Vec::new(),
+                controls: vec!["SOC 2 CC7.2".into()],
+                events: Vec::new(),
+            };
+            let risk = risk::points(signal.score(), 1.0);
+            let scene = Scene { event: &event, time, risk, models: &models };
+            alerts.extend(self.cases.add(&signal, &scene, || told));
+        }
     }
 }
 
@@ -384,7 +696,7 @@ impl Detector {
 fn matches<'a>(
     rules: &'a RuleSet,
     jobs: &'a [JobSettings],
-    subject: &Subject<'_>,
+    event: &RuleEvent<'_>,
     results: &[EvaluationResult],
     firings: Vec<Firing>,
 ) -> Vec<Match<'a>> {
@@ -394,58 +706,45 @@ fn matches<'a>(
     let found = single.chain(counted).filter_map(|(id, firing)| {
         let document = rules.document(&id).filter(|document| document.alerts)?;
         let rule = rules.rules().get(document.rule)?;
-        let job = jobs.iter().find(|job| fits(job, &rule.id, subject));
+        let job = jobs.iter().find(|job| fits(job, &rule.id, event));
         let severity = if job.is_some() { Severity::Low } else { document.severity };
         Some(Match { rule, severity, firing, job })
     });
     found.collect()
 }
 
-/// Whether a match is the first of its episode, and not what a registered job is for.
-fn is_due(
-    found: &Match<'_>,
-    subject: &Subject<'_>,
-    settings: &RuleSettings,
-    episodes: &mut Episodes,
-    statistics: &mut Statistics,
-) -> bool {
-    let rule = found.rule;
-    if found.is_expected() {
-        Statistics::count(&mut statistics.expected, &rule.id);
-        return false;
-    }
-    let window = found.firing.as_ref().map_or(0, |firing| firing.window_seconds);
-    let limits = Limits {
-        quiet_seconds: window.max(rule.details.quiet_seconds),
-        hours_max: settings.episode_hours_max,
-        episodes_max: settings.episodes_max,
+/// How bad an unusual day is: of a program sooner than of a person, whose work changes.
+fn behaviour_severity(score: f64, kind: ActorKind, score_min: f64) -> Severity {
+    let beyond = match kind {
+        ActorKind::Service | ActorKind::Etl => 1.5,
+        _ => 3.0,
     };
-    let mut is_first = |values| {
-        let cause = (rule.id.clone(), subject.event.instance.to_owned(), values);
-        let hit = episodes.hit(cause, subject.event.time, limits);
-        statistics.episode_evictions += hit.evicted;
-        hit.alerts
-    };
-    let alerts = is_first(found.cause(subject)) && found.act(subject).is_none_or(is_first);
-    if !alerts {
-        Statistics::count(&mut statistics.repeated, &rule.id);
-    }
-    alerts
+    if score >= score_min + beyond { Severity::High } else { Severity::Medium }
 }
 
-fn outcome(subject: &Subject<'_>, matches: &[Match<'_>], surprise: Option<&Surprise>) -> Outcome {
-    let mut outcome = Outcome {
-        risk: surprise.map_or(0.0, surprise_points),
-        reasons: Vec::new(),
-        rules: Vec::new(),
+fn tell_baseline(
+    event: &RuleEvent<'_>,
+    identities: &Identities,
+    sensitivity: &Sensitivity,
+    settings: &DetectSettings,
+) -> crate::signal::Told {
+    let identity = event.event.identity().unwrap_or_default();
+    let Some(profile) = identities.profile(event.event.instance, identity) else {
+        return crate::signal::Told::default();
     };
-    for found in matches {
-        if !outcome.rules.contains(&found.rule.id) {
-            outcome.risk += if found.is_expected() { 0.0 } else { found.risk(subject) };
-            outcome.reasons.push(found.reason());
-            outcome.rules.push(found.rule.id.clone());
-        }
+    let subject = explanation::Subject {
+        identity,
+        name: identities.name(event.event),
+        profile,
+        table_name: &|table| sensitivity.name(table),
+    };
+    let anomalies = profile.today.best();
+    let score = profile.today.score(event.context.identity_kind);
+    crate::signal::Told {
+        title: explanation::title(anomalies, identity),
+        explanation: explanation::explain(anomalies, &subject, score, settings.baseline.score_min),
+        attack: vec![explanation::technique(anomalies.first()).into()],
+        controls: vec!["SOC 2 CC7.2".into()],
+        events: Vec::new(),
     }
-    outcome.reasons.extend(surprise.into_iter().flat_map(Surprise::short_reasons));
-    outcome
 }

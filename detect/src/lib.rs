@@ -1,35 +1,44 @@
-//! Stage: events become alerts.
+//! Stage: events become cases.
 //!
 //! # Layout
 //!
+//! In the order of the flow: **analysis** (what a statement does) → **context** (what is usual) →
+//! **signals** (what rules and baselines say) → **risk** (what it adds up to) → **cases** (what a
+//! person judges).
+//!
 //! - [`Detector`]: the stage itself; pure, so that a replay gives the same bytes.
-//! - `normaliser`, `subject`: what SQL means, and an event as rules see it.
-//! - [`Rule`], [`RuleSet`]: Sigma files with explanations and tests of their own.
-//! - `verdict`, `correlator`, `episode`: rules on one event, on several, and one alert a cause.
-//! - `continuity`: whether audit records are missing.
-//! - `baseline`: what is usual for an identity.
-//! - `finding`: alerts and their texts.
+//! - `analysis`, `rule_event`: what a statement does, and an event as rules see it.
+//! - `context`: what is usual for an identity, and what is missing; `models`: what others do.
+//! - [`Rule`], [`RuleSet`]: Sigma files with explanations and tests of their own; `rule_engine`
+//!   and `correlator` run them, `rule_signal` and `explanation` tell what they found.
+//! - `anomaly`, `signal`, `risk`: from the unusual to risk points.
+//! - `cases`, `repeats`: one case a cause, and what was told before.
 
-mod baseline;
-mod continuity;
+mod analysis;
+mod anomaly;
+mod cases;
+mod context;
 mod correlator;
 mod detector;
-mod episode;
-mod finding;
-mod normaliser;
+mod explanation;
+mod models;
+mod repeats;
+mod risk;
 mod rule;
+mod rule_engine;
+mod rule_event;
+mod rule_signal;
 mod sensitivity;
 mod settings;
+mod signal;
 mod snapshot;
 mod statistics;
-mod subject;
-mod verdict;
 
-pub use baseline::{Figures, Learnt, Opening, newest_day};
-pub use detector::{DetectError, Detector, Observed, counted_by_client};
-pub use rule::{CaseOutcome, Rule, RuleError, RuleSet};
+pub use detector::{DetectError, Detector, Observed, Told, counted_by_client};
+pub use models::{InstanceModels, Models};
+pub use rule::{Rule, RuleError, RuleSet, TestOutcome};
 pub use settings::{
-    BaselineSettings, DetectSettings, IdentitySettings, JobSettings, RuleSettings,
+    BaselineSettings, CaseSettings, DetectSettings, IdentitySettings, JobSettings, RuleSettings,
     SensitiveSettings,
 };
 pub use statistics::Statistics;

@@ -1,18 +1,19 @@
 //! One rule: a Sigma file with what people need to act on it, and its own tests.
 
-mod case;
 mod file;
+mod rule_test;
 mod set;
 mod template;
 
-pub use case::CaseOutcome;
 pub use file::RuleError;
+pub use rule_test::TestOutcome;
 pub use set::RuleSet;
 
 pub(crate) use set::{fields_of, fields_of_selection};
 pub(crate) use template::Template;
 
 use event::alert::Severity;
+use event::vocabulary::CauseFamily;
 
 /// What people need to know of a rule; the Sigma documents stay in the [`RuleSet`].
 #[derive(Clone, Debug)]
@@ -49,12 +50,12 @@ pub(crate) struct Details {
     /// Columns shown as observed.
     pub(crate) observed: Vec<String>,
     /// Columns that tell one cause from another.
-    pub(crate) episode_by: Vec<String>,
-    /// An episode ends after so long without a hit.
-    pub(crate) quiet_seconds: i64,
+    pub(crate) cause: Vec<String>,
+    /// What kind of cause it is.
+    pub(crate) family: CauseFamily,
     /// Whether a registered job is no alert at all.
     pub(crate) silent_for_jobs: bool,
-    pub(crate) cases: Vec<case::Case>,
+    pub(crate) rule_tests: Vec<rule_test::RuleTest>,
 }
 
 /// The texts of an alert.

@@ -13,6 +13,8 @@ pub struct DetectSettings {
     pub rules: RuleSettings,
     /// What is learnt about identities.
     pub baseline: BaselineSettings,
+    /// What becomes a case.
+    pub cases: CaseSettings,
     /// What is known about identities; the first entry that fits counts.
     pub identities: Vec<IdentitySettings>,
     /// Jobs that are meant to do what a rule looks for.
@@ -31,16 +33,12 @@ pub struct RuleSettings {
     pub paths: Vec<PathBuf>,
     /// Ids of rules that shall not run.
     pub disabled: Vec<String>,
-    /// Most remembered verdicts, each 100–400 bytes.
-    pub verdicts_max: usize,
+    /// Most remembered matches of rules, each 100–400 bytes.
+    pub matches_max: usize,
     /// Most groups, such as (rule, user), that correlations count at once.
     pub groups_max: usize,
     /// Most hits that one group of a correlation keeps.
     pub group_hits_max: usize,
-    /// Most running episodes: a cause that has alerted and has not been quiet since.
-    pub episodes_max: usize,
-    /// An episode that never ends alerts again after so many hours.
-    pub episode_hours_max: u32,
     /// How much older than the newest event of its identity an event may be and still count
     /// in correlations.
     pub lateness_seconds: u32,
@@ -52,11 +50,9 @@ impl Default for RuleSettings {
             builtin: true,
             paths: Vec::new(),
             disabled: Vec::new(),
-            verdicts_max: 65_536,
+            matches_max: 65_536,
             groups_max: 100_000,
             group_hits_max: 1_000,
-            episodes_max: 100_000,
-            episode_hours_max: 24,
             lateness_seconds: 10,
         }
     }
@@ -74,9 +70,9 @@ pub struct BaselineSettings {
     pub active_days_min: u32,
     /// …and in so many different hours.
     pub active_hours_min: u32,
-    /// How surprising a day must be to alert: 2.5 is one day in 316.
-    pub surprise_min: f64,
-    /// How many days of the identity the organisation's habits weigh.
+    /// How unusual a day must be to open a case, if no model tells: 3 is one day in 1,000.
+    pub score_min: f64,
+    /// How many days of the identity the habits of its peers weigh.
     pub organisation_days: f64,
     /// What came with a grave alert is not learnt for so many hours.
     pub quarantine_hours: u32,
@@ -88,8 +84,6 @@ pub struct BaselineSettings {
     pub fingerprints_max: usize,
     /// Most commands, networks and applications, each, remembered for one identity.
     pub values_max: usize,
-    /// Most values that the organisation remembers for one instance.
-    pub organisation_values_max: usize,
 }
 
 impl Default for BaselineSettings {
@@ -99,15 +93,30 @@ impl Default for BaselineSettings {
             half_life_days: 30.0,
             active_days_min: 7,
             active_hours_min: 20,
-            surprise_min: 2.5,
+            score_min: 3.0,
             organisation_days: 2.0,
             quarantine_hours: 24,
             identities_max: 20_000,
             tables_max: 320,
             fingerprints_max: 768,
             values_max: 48,
-            organisation_values_max: 100_000,
         }
+    }
+}
+
+/// Section `detect.cases`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CaseSettings {
+    /// Most cases that are open to new signals; a case is for a day.
+    pub open_max: usize,
+    /// Unusual things of one identity within a day that add up to so much are a case.
+    pub risk_sum_min: f64,
+}
+
+impl Default for CaseSettings {
+    fn default() -> Self {
+        Self { open_max: 20_000, risk_sum_min: 12.0 }
     }
 }
 

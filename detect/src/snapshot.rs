@@ -1,15 +1,18 @@
 //! The state of a detector as bytes: the same state is always the same bytes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::SavedBaseline;
-use crate::continuity::SavedContinuity;
+use crate::analysis::TableNames;
+use crate::cases::Cases;
+use crate::context::{AuditGaps, Clocks, SavedIdentities};
 use crate::correlator::SavedCorrelator;
-use crate::episode::Episodes;
+use crate::repeats::Repeats;
 use crate::statistics::Statistics;
 
 /// Grows with every change of what is saved.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Everything that outlives a restart.
 #[derive(Serialize, Deserialize)]
@@ -17,11 +20,16 @@ pub(crate) struct Snapshot {
     pub(crate) version: u32,
     /// Of the texts of all rules.
     pub(crate) rules: [u8; 16],
+    /// Versions of the models in use, by instance.
+    pub(crate) models: BTreeMap<String, Vec<String>>,
     pub(crate) by_identity: SavedCorrelator,
     pub(crate) by_client: SavedCorrelator,
-    pub(crate) episodes: Episodes,
-    pub(crate) baseline: SavedBaseline,
-    pub(crate) continuity: SavedContinuity,
+    pub(crate) table_names: TableNames,
+    pub(crate) clocks: Clocks,
+    pub(crate) identities: SavedIdentities,
+    pub(crate) audit_gaps: AuditGaps,
+    pub(crate) repeats: Repeats,
+    pub(crate) cases: Cases,
     pub(crate) statistics: Statistics,
 }
 

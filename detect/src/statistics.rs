@@ -13,42 +13,34 @@ pub struct Statistics {
     pub late_events: u64,
     /// Alerts, by rule.
     pub alerts: BTreeMap<String, u64>,
-    /// Hits that belong to an episode which has alerted, by rule.
-    pub repeated: BTreeMap<String, u64>,
     /// Hits that a registered job was meant to cause, by rule.
     pub expected: BTreeMap<String, u64>,
-    /// Verdicts that were remembered; as the next two, since the process started.
-    pub verdict_hits: u64,
-    /// Verdicts that the rules had to give.
-    pub verdict_misses: u64,
-    /// Remembered verdicts that made room for others.
-    pub verdict_evictions: u64,
+    /// Matches of rules that were remembered; as the next two, since the process started.
+    pub match_hits: u64,
+    /// Matches that the rules had to find.
+    pub match_misses: u64,
+    /// Remembered matches that made room for others.
+    pub match_evictions: u64,
     /// Correlation groups that made room for others: a sign of flooding.
     pub group_evictions: u64,
-    /// Episodes that made room for others: a sign of flooding.
-    pub episode_evictions: u64,
+    /// Open cases that made room for others: a sign of flooding.
+    pub case_evictions: u64,
     /// Identities that made room for others: a sign of flooding.
     pub identity_evictions: u64,
     /// Values of identities that made room for others: a sign of flooding.
     pub value_evictions: u64,
-    /// Values that the organisation had no room for.
-    pub organisation_evictions: u64,
     /// Identities known now.
     pub identities: u64,
     /// Correlation groups counted now.
     pub groups: u64,
-    /// Episodes running now.
-    pub episodes: u64,
+    /// Cases open to new signals now.
+    pub open_cases: u64,
 }
 
 impl Statistics {
     /// Adds what another detector has done.
     pub fn add(&mut self, other: &Self) {
-        let maps = [
-            (&mut self.alerts, &other.alerts),
-            (&mut self.repeated, &other.repeated),
-            (&mut self.expected, &other.expected),
-        ];
+        let maps = [(&mut self.alerts, &other.alerts), (&mut self.expected, &other.expected)];
         for (counts, others) in maps {
             for (rule, count) in others {
                 *counts.entry(rule.clone()).or_default() += count;
@@ -56,22 +48,21 @@ impl Statistics {
         }
         self.events += other.events;
         self.late_events += other.late_events;
-        self.verdict_hits += other.verdict_hits;
-        self.verdict_misses += other.verdict_misses;
-        self.verdict_evictions += other.verdict_evictions;
+        self.match_hits += other.match_hits;
+        self.match_misses += other.match_misses;
+        self.match_evictions += other.match_evictions;
         self.group_evictions += other.group_evictions;
-        self.episode_evictions += other.episode_evictions;
+        self.case_evictions += other.case_evictions;
         self.identity_evictions += other.identity_evictions;
         self.value_evictions += other.value_evictions;
-        self.organisation_evictions += other.organisation_evictions;
         self.identities += other.identities;
         self.groups += other.groups;
-        self.episodes += other.episodes;
+        self.open_cases += other.open_cases;
     }
 
     /// Without what follows from when the process started, not from the events.
     pub(crate) fn of_stream(&self) -> Self {
-        Self { verdict_hits: 0, verdict_misses: 0, verdict_evictions: 0, ..self.clone() }
+        Self { match_hits: 0, match_misses: 0, match_evictions: 0, ..self.clone() }
     }
 
     pub(crate) fn count(counter: &mut BTreeMap<String, u64>, rule: &str) {

@@ -86,13 +86,13 @@ fn settings() -> DetectSettings {
     let mut settings = DetectSettings::default();
     settings.baseline.active_days_min = 2;
     settings.baseline.active_hours_min = 3;
-    settings.baseline.surprise_min = 1.0;
+    settings.baseline.score_min = 1.0;
     settings.baseline.fingerprints_max = 4;
     settings.baseline.tables_max = 2;
     settings.baseline.identities_max = 2;
     settings.rules.groups_max = 4;
-    settings.rules.episodes_max = 4;
-    settings.rules.verdicts_max = 8;
+    settings.cases.open_max = 4;
+    settings.rules.matches_max = 8;
     settings
 }
 

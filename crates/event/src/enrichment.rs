@@ -44,7 +44,7 @@ pub struct StatementColumns<'a> {
 
 /// What detection thinks of one row.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct VerdictColumns<'a> {
+pub struct DetectionColumns<'a> {
     /// Highest sensitivity tag among the objects, 0–3.
     pub sensitivity: Option<i32>,
     /// Risk points, 0 and up.
@@ -57,17 +57,17 @@ pub struct VerdictColumns<'a> {
 
 impl Enrichment {
     /// Appends one row.
-    pub fn push(&mut self, statement: &StatementColumns<'_>, verdict: &VerdictColumns<'_>) {
+    pub fn push(&mut self, statement: &StatementColumns<'_>, detection: &DetectionColumns<'_>) {
         self.fingerprint.append_option(statement.fingerprint);
         append(&mut self.tables_read, statement.tables_read);
         append(&mut self.tables_written, statement.tables_written);
         append(&mut self.columns, statement.columns);
         append(&mut self.functions, statement.functions);
         append(&mut self.flags, statement.flags);
-        self.sensitivity.append_option(verdict.sensitivity);
-        self.risk.append_option(verdict.risk);
-        append(&mut self.reasons, verdict.reasons);
-        append(&mut self.rules, verdict.rules);
+        self.sensitivity.append_option(detection.sensitivity);
+        self.risk.append_option(detection.risk);
+        append(&mut self.reasons, detection.reasons);
+        append(&mut self.rules, detection.rules);
         self.rows += 1;
     }
 

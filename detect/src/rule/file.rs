@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use event::alert::Severity;
+use event::vocabulary::CauseFamily;
 use rsigma_parser::{Level, SigmaCollection};
 use serde::Deserialize;
 
-use super::case::Case;
+use super::rule_test::RuleTest;
 use super::{Details, Explanation, Rule, Template};
 
 /// A rule file that cannot be used, or a set of them.
@@ -26,7 +27,7 @@ pub struct RuleError {
 struct Document {
     querywatch: Option<Section>,
     #[serde(default)]
-    tests: Vec<Case>,
+    tests: Vec<RuleTest>,
 }
 
 /// `querywatch:`, once in a file.
@@ -46,10 +47,10 @@ struct Section {
     silent_manager: Template,
     #[serde(default = "default_observed")]
     observed: Vec<String>,
-    #[serde(default = "default_episode_by")]
-    episode_by: Vec<String>,
-    #[serde(default = "default_quiet_minutes")]
-    quiet_minutes: u32,
+    #[serde(default = "default_cause")]
+    cause: Vec<String>,
+    #[serde(default)]
+    family: Option<CauseFamily>,
     #[serde(default)]
     silent_for_jobs: bool,
 }
@@ -58,12 +59,8 @@ fn default_observed() -> Vec<String> {
     ["identity", "client", "application", "command", "flags", "outcome"].map(str::to_owned).into()
 }
 
-fn default_episode_by() -> Vec<String> {
-    ["identity", "fingerprint"].map(str::to_owned).into()
-}
-
-fn default_quiet_minutes() -> u32 {
-    60
+fn default_cause() -> Vec<String> {
+    vec!["targets".to_owned()]
 }
 
 /// Reads the rule in `text`; `path` is for messages.
@@ -73,29 +70,29 @@ pub(super) fn read(path: &str, text: &str) -> Result<(Rule, SigmaCollection), Ru
     let sigma = sigma
         .into_result()
         .map_err(|problems| error(line_in(&problems.join("; ")), problems.join("; ")))?;
-    let (section, cases) = read_ours(path, text)?;
+    let (section, rule_tests) = read_ours(path, text)?;
     check_documents(path, text, &sigma)?;
-    for name in section.observed.iter().chain(&section.episode_by) {
-        if crate::subject::column(name).is_none() {
+    for name in section.observed.iter().chain(&section.cause) {
+        if crate::rule_event::column(name).is_none() {
             let line = line_of(text, name);
             return Err(error(line, format!("`{name}` is not a column; see the events table")));
         }
     }
-    let rule = assemble(path, section, cases, &sigma)
+    let rule = assemble(path, section, rule_tests, &sigma)
         .ok_or_else(|| error(1, "the file holds no rule; write `title` and `detection`".into()))?;
     Ok((rule, sigma))
 }
 
-fn read_ours(path: &str, text: &str) -> Result<(Section, Vec<Case>), RuleError> {
+fn read_ours(path: &str, text: &str) -> Result<(Section, Vec<RuleTest>), RuleError> {
     let error = |line, problem: String| RuleError { path: path.to_owned(), line, problem };
     let mut section = None;
-    let mut cases = Vec::new();
+    let mut rule_tests = Vec::new();
     for document in yaml_serde::Deserializer::from_str(text) {
         let document = Document::deserialize(document).map_err(|problem| {
             let line = problem.location().map_or(1, |location| location.line());
             error(line, problem.to_string())
         })?;
-        cases.extend(document.tests);
+        rule_tests.extend(document.tests);
         if document.querywatch.is_some() && section.is_some() {
             let line = line_of(text, "querywatch:");
             return Err(error(line, "`querywatch` stands twice; keep it in one document".into()));
@@ -110,7 +107,7 @@ fn read_ours(path: &str, text: &str) -> Result<(Section, Vec<Case>), RuleError> 
                 .into(),
         )
     })?;
-    Ok((section, cases))
+    Ok((section, rule_tests))
 }
 
 /// What Sigma accepts but would never match, or would leak to other rules.
@@ -132,7 +129,7 @@ fn check_documents(path: &str, text: &str, sigma: &SigmaCollection) -> Result<()
     }
     for correlation in &sigma.correlations {
         if let Some(name) =
-            correlation.group_by.iter().find(|name| crate::subject::column(name).is_none())
+            correlation.group_by.iter().find(|name| crate::rule_event::column(name).is_none())
         {
             let problem = format!("`{name}` is not a column; see the events table");
             return Err(error(line_of(text, name), problem));
@@ -142,7 +139,7 @@ fn check_documents(path: &str, text: &str, sigma: &SigmaCollection) -> Result<()
         let compiled = rsigma_eval::compile_rule(rule)
             .map_err(|problem| error(line_of(text, &rule.title), problem.to_string()))?;
         for field in super::set::fields_of(&compiled) {
-            if crate::subject::column(&field).is_none() {
+            if crate::rule_event::column(&field).is_none() {
                 let problem = format!("`{field}` is not a column; see the events table");
                 return Err(error(line_of(text, &field), problem));
             }
@@ -154,7 +151,7 @@ fn check_documents(path: &str, text: &str, sigma: &SigmaCollection) -> Result<()
 fn assemble(
     path: &str,
     section: Section,
-    cases: Vec<Case>,
+    rule_tests: Vec<RuleTest>,
     sigma: &SigmaCollection,
 ) -> Option<Rule> {
     let detections = sigma.rules.iter().map(|r| (&r.title, &r.description, r.level, &r.tags));
@@ -166,6 +163,12 @@ fn assemble(
         documents.iter().find(|document| document.2.is_some()).or(documents.first())?;
     let attack: BTreeSet<String> =
         documents.iter().flat_map(|document| document.3).filter_map(|tag| technique(tag)).collect();
+    let tags = documents.iter().flat_map(|document| document.3);
+    // Rules stand in folders that are called as the families.
+    let folder = std::path::Path::new(path).parent().and_then(|folder| folder.file_name());
+    let family = section.family.or_else(|| folder?.to_str()?.parse().ok());
+    let family = family.or_else(|| tags.rev().find_map(|tag| family_of_tactic(tag)));
+    let family = family.unwrap_or(CauseFamily::Behaviour);
     let false_positives = sigma.rules.iter().flat_map(|rule| &rule.falsepositives);
     let false_positives =
         false_positives.chain(sigma.correlations.iter().flat_map(|rule| &rule.falsepositives));
@@ -180,7 +183,7 @@ fn assemble(
         false_positives: false_positives.cloned().collect(),
         investigation: section.investigation,
         known_gaps: section.known_gaps,
-        tests: cases.len(),
+        tests: rule_tests.len(),
         details: Details {
             explanation: Explanation {
                 engineer: section.engineer,
@@ -189,12 +192,26 @@ fn assemble(
                 silent_manager: section.silent_manager,
             },
             observed: section.observed,
-            episode_by: section.episode_by,
-            quiet_seconds: i64::from(section.quiet_minutes) * 60,
+            cause: section.cause,
+            family,
             silent_for_jobs: section.silent_for_jobs,
-            cases,
+            rule_tests,
         },
     })
+}
+
+/// The family of causes that a tactic of MITRE ATT&CK belongs to, as in `attack.execution`.
+fn family_of_tactic(tag: &str) -> Option<CauseFamily> {
+    match tag.strip_prefix("attack.")? {
+        "initial-access" | "credential-access" => Some(CauseFamily::Access),
+        "privilege-escalation" | "persistence" => Some(CauseFamily::Privilege),
+        "defense-evasion" => Some(CauseFamily::Tampering),
+        "execution" => Some(CauseFamily::Execution),
+        "discovery" | "reconnaissance" => Some(CauseFamily::Injection),
+        "collection" | "exfiltration" => Some(CauseFamily::Exfiltration),
+        "impact" => Some(CauseFamily::Impact),
+        _ => None,
+    }
 }
 
 /// Severity of a Sigma level; without one a rule is `medium`.

@@ -10,7 +10,7 @@ use rsigma_parser::SigmaCollection;
 
 use crate::correlator::Side;
 
-use super::{CaseOutcome, Rule, RuleError, file};
+use super::{Rule, RuleError, TestOutcome, file};
 
 const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 
@@ -122,9 +122,9 @@ impl RuleSet {
     }
 
     /// Runs the tests that rules carry; each case sees its own rule alone.
-    pub fn test(&self) -> Vec<CaseOutcome> {
+    pub fn test(&self) -> Vec<TestOutcome> {
         let cases = self.rules.iter().zip(&self.sources).enumerate();
-        cases.flat_map(|(index, _)| super::case::run(&self.only(index))).collect()
+        cases.flat_map(|(index, _)| super::rule_test::run(&self.only(index))).collect()
     }
 
     pub(crate) fn digest(&self) -> [u8; 16] {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::subject::column;
+use crate::rule_event::column;
 
 /// Names that correlations fill, beside the columns.
 const COUNTED: &[&str] = &["count", "window"];

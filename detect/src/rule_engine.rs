@@ -1,26 +1,26 @@
 //! Which rules one event matches, remembered by the values of the columns that they look at.
 //!
-//! A verdict is a pure function of those columns, so remembering changes nothing but the time. Of
-//! rules that also look at columns too diverse for that, it is remembered whether the rest of their
-//! condition holds: only then are they looked at.
+//! The matches are a pure function of those columns, so remembering changes nothing but the time.
+//! Of rules that also look at columns too diverse for that, it is remembered whether the rest of
+//! their condition holds: only then are they looked at.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use bounded::BoundedMap;
 use rsigma_eval::{CompiledRule, Engine, EvaluationResult};
 use rsigma_parser::ConditionExpr;
 
 use crate::rule::{RuleSet, fields_of, fields_of_selection};
+use crate::rule_event::{RuleEvent, column};
 use crate::statistics::Statistics;
-use crate::subject::{Subject, column};
 
-/// What the rules say of one event: the results, in load order; none for most.
-pub(crate) type Verdict = Option<Arc<Vec<EvaluationResult>>>;
+/// The rules that one event matches, in load order; none for most.
+pub(crate) type Matches = Option<Arc<Vec<EvaluationResult>>>;
 
 /// The rules that look at one event at a time.
-pub(crate) struct Judge {
-    /// Rules whose verdict is remembered.
+pub(crate) struct RuleEngine {
+    /// Rules whose matches are remembered.
     steady: Engine,
     /// Rules that look at columns too diverse for that.
     diverse: Engine,
@@ -28,28 +28,25 @@ pub(crate) struct Judge {
     gates: Engine,
     /// Whether one of `diverse` has no such part.
     is_open: bool,
-    /// Event columns that decide the verdict of `steady`.
+    /// Event columns that decide what `steady` matches.
     columns: Vec<&'static str>,
     /// Whether the statement helps to decide it.
     of_statement: bool,
-    /// Two generations: when the young one is full it replaces the old one.
-    young: HashMap<Box<[u8]>, Remembered>,
-    old: HashMap<Box<[u8]>, Remembered>,
-    generation_max: usize,
+    remembered: BoundedMap<Box<[u8]>, Remembered>,
     key: Vec<u8>,
 }
 
 /// What follows from the columns of the key.
 #[derive(Clone)]
 struct Remembered {
-    verdict: Verdict,
+    matches: Matches,
     /// Whether a rule of `diverse` may match.
     looks_further: bool,
 }
 
-impl Judge {
-    /// Sorts the rules of `set` by whether their verdicts can be remembered.
-    pub(crate) fn new(set: &RuleSet, verdicts_max: usize) -> Result<Self, rsigma_eval::EvalError> {
+impl RuleEngine {
+    /// Sorts the rules of `set` by whether their matches can be remembered.
+    pub(crate) fn new(set: &RuleSet, matches_max: usize) -> Result<Self, rsigma_eval::EvalError> {
         let (mut steady, mut diverse, mut gates) = (Engine::new(), Engine::new(), Engine::new());
         let mut is_open = false;
         let mut columns = BTreeSet::new();
@@ -81,25 +78,23 @@ impl Judge {
             is_open,
             columns: columns.into_iter().collect(),
             of_statement,
-            young: HashMap::new(),
-            old: HashMap::new(),
-            generation_max: (verdicts_max / 2).max(1),
+            remembered: BoundedMap::new(matches_max),
             key: Vec::new(),
         })
     }
 
-    /// The rules that `subject` matches.
-    pub(crate) fn judge(
+    /// The rules that `event` matches.
+    pub(crate) fn matches(
         &mut self,
-        subject: &Subject<'_>,
+        event: &RuleEvent<'_>,
         set: &RuleSet,
         statistics: &mut Statistics,
-    ) -> Verdict {
-        let Remembered { verdict: steady, looks_further } = self.remembered(subject, statistics);
+    ) -> Matches {
+        let Remembered { matches: steady, looks_further } = self.remembered(event, statistics);
         if !looks_further {
             return steady;
         }
-        let diverse = self.diverse.evaluate(subject);
+        let diverse = self.diverse.evaluate(event);
         if diverse.is_empty() {
             return steady;
         }
@@ -113,70 +108,52 @@ impl Judge {
         Some(Arc::new(results))
     }
 
-    fn remembered(&mut self, subject: &Subject<'_>, statistics: &mut Statistics) -> Remembered {
+    fn remembered(&mut self, event: &RuleEvent<'_>, statistics: &mut Statistics) -> Remembered {
         let mut key = std::mem::take(&mut self.key);
-        self.write_key(subject, &mut key);
-        let verdict = match self.young.get(key.as_slice()) {
-            Some(verdict) => {
-                statistics.verdict_hits += 1;
-                verdict.clone()
-            }
-            None => self.promote_or_evaluate(subject, &key, statistics),
-        };
-        self.key = key;
-        verdict
-    }
-
-    fn promote_or_evaluate(
-        &mut self,
-        subject: &Subject<'_>,
-        key: &[u8],
-        statistics: &mut Statistics,
-    ) -> Remembered {
-        let verdict = match self.old.remove(key) {
-            Some(verdict) => {
-                statistics.verdict_hits += 1;
-                verdict
+        self.write_key(event, &mut key);
+        let remembered = match self.remembered.get(key.as_slice()) {
+            Some(remembered) => {
+                statistics.match_hits += 1;
+                remembered.clone()
             }
             None => {
-                statistics.verdict_misses += 1;
-                let results = self.steady.evaluate(subject);
-                Remembered {
-                    verdict: (!results.is_empty()).then(|| Arc::new(results)),
-                    looks_further: self.is_open || !self.gates.evaluate(subject).is_empty(),
-                }
+                statistics.match_misses += 1;
+                let results = self.steady.evaluate(event);
+                let remembered = Remembered {
+                    matches: (!results.is_empty()).then(|| Arc::new(results)),
+                    looks_further: self.is_open || !self.gates.evaluate(event).is_empty(),
+                };
+                let evicted = self.remembered.insert(key.as_slice().into(), remembered.clone());
+                statistics.match_evictions += u64::from(evicted.is_some());
+                remembered
             }
         };
-        if self.young.len() >= self.generation_max {
-            statistics.verdict_evictions += self.old.len() as u64;
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key.into(), verdict.clone());
-        verdict
+        self.key = key;
+        remembered
     }
 
     /// Each value after its length, so that no two rows of values share a key.
-    fn write_key(&self, subject: &Subject<'_>, key: &mut Vec<u8>) {
+    fn write_key(&self, event: &RuleEvent<'_>, key: &mut Vec<u8>) {
         key.clear();
         for name in &self.columns {
-            append(key, subject.text(name));
+            append(key, event.text(name));
         }
         if !self.of_statement {
             return;
         }
-        let meaning = subject.meaning;
-        key.extend_from_slice(&meaning.flag_bits.to_le_bytes());
-        match meaning.fingerprint {
-            Some(fingerprint) => {
-                key.push(1);
-                key.push(u8::from(subject.event.engine == "postgresql"));
-                key.extend_from_slice(&fingerprint.to_le_bytes());
-            }
-            None => {
-                key.push(0);
-                for tables in [meaning.tables_read(), meaning.tables_written()] {
-                    append(key, tables.first().map(String::as_str));
-                }
+        let analysis = event.analysis;
+        key.extend_from_slice(&analysis.flag_bits.to_le_bytes());
+        key.push(event.context.sensitivity.map_or(u8::MAX, |level| level.clamp(0, 3) as u8));
+        if let Some(fingerprint) = analysis.fingerprint {
+            key.push(if event.event.engine == "postgresql" { 1 } else { 2 });
+            key.extend_from_slice(&fingerprint.to_le_bytes());
+        } else {
+            key.push(0);
+        }
+        if analysis.fingerprint.is_none() || analysis.has_own_tables() {
+            for tables in [analysis.tables_read(), analysis.tables_written()] {
+                key.extend_from_slice(&(tables.len() as u32).to_le_bytes());
+                tables.iter().for_each(|table| append(key, Some(table)));
             }
         }
     }
@@ -258,9 +235,9 @@ mod tests {
     #[test]
     fn every_rule_is_passed_over_by_what_is_remembered() {
         let set = RuleSet::builtin().expect("the built-in rules load");
-        let judge = Judge::new(&set, 16).expect("the built-in rules compile");
-        assert!(judge.diverse.rule_count() > 0, "nothing is tested");
-        assert_eq!(judge.gates.rule_count(), judge.diverse.rule_count());
-        assert!(!judge.is_open);
+        let engine = RuleEngine::new(&set, 16).expect("the built-in rules compile");
+        assert!(engine.diverse.rule_count() > 0, "nothing is tested");
+        assert_eq!(engine.gates.rule_count(), engine.diverse.rule_count());
+        assert!(!engine.is_open);
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn is_interactive(application: &str) -> bool {
 ///
 /// `puma: cluster worker 2: 44125 [shop]` is `puma: cluster worker`, `DBeaver 24.1.0 - Main` is
 /// `DBeaver`.
-pub(super) fn application_name(application: &str) -> &str {
+pub(crate) fn application_name(application: &str) -> &str {
     let end = application.find(|c: char| c.is_ascii_digit() || c == '[' || c == '@');
     let name = application[..end.unwrap_or(application.len())]
         .trim_end_matches([' ', '-', ':', '/', '_', '.', 'v']);
@@ -44,7 +44,7 @@ pub(super) fn application_name(application: &str) -> &str {
 
 /// How an identity has to be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Conduct {
+pub(crate) enum Conduct {
     /// A near-closed set of statements from few places: what is new is serious.
     Closed,
     /// Invents SQL as its work: only the way in is telling.
@@ -54,7 +54,7 @@ pub(super) enum Conduct {
 }
 
 /// What is known about how an identity behaves.
-pub(super) struct Habits {
+pub(super) struct Traits {
     /// Active days with an interactive program first.
     pub(super) interactive_days: u32,
     pub(super) active_days: u32,
@@ -64,24 +64,26 @@ pub(super) struct Habits {
     pub(super) hours: u32,
 }
 
-/// The conduct: what the operator or the source says, else what the habits say.
+/// How to judge an identity, and what it is: what the operator or the source says, else what its
+/// traits say.
 pub(super) fn conduct(
     settings: Option<ActorKind>,
     source: Option<ActorKind>,
-    habits: &Habits,
-) -> Conduct {
+    traits: &Traits,
+) -> (Conduct, ActorKind) {
     let said = settings.or(source).unwrap_or(ActorKind::Unknown);
     match said {
-        ActorKind::Service | ActorKind::Etl => return Conduct::Closed,
-        ActorKind::Human | ActorKind::Dba | ActorKind::Agent => return Conduct::Inventive,
+        ActorKind::Service | ActorKind::Etl => return (Conduct::Closed, said),
+        ActorKind::Human | ActorKind::Dba | ActorKind::Agent => return (Conduct::Inventive, said),
         ActorKind::Bi | ActorKind::Unknown => {}
     }
-    if habits.interactive_days * 2 >= habits.active_days {
-        Conduct::Inventive
-    } else if habits.novelty < 0.3 && (habits.hours >= 12 || habits.interactive_days == 0) {
-        Conduct::Closed
+    let or = |kind| if said == ActorKind::Unknown { kind } else { said };
+    if traits.interactive_days > 0 && traits.interactive_days * 2 >= traits.active_days {
+        (Conduct::Inventive, or(ActorKind::Human))
+    } else if traits.novelty < 0.3 && (traits.hours >= 12 || traits.interactive_days == 0) {
+        (Conduct::Closed, or(ActorKind::Service))
     } else {
-        Conduct::Unknown
+        (Conduct::Unknown, said)
     }
 }
 

@@ -1,4 +1,5 @@
-//! One event as rules see it: fields are the columns of `events`, plus three derived ones.
+//! One event as rules see it: fields are the columns of `events`, three that follow from them, and
+//! what is known of its identity (`context.…`).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -7,22 +8,22 @@ use std::net::IpAddr;
 use event::AuditEvent;
 use rsigma_eval::{Event, EventValue};
 
-use crate::normaliser::Meaning;
+use crate::analysis::{self, StatementAnalysis};
+use crate::context::Context;
 
-/// An event, what its SQL means, and what follows from both.
-pub(crate) struct Subject<'a> {
+/// An event, what its statement does, and what is usual.
+pub(crate) struct RuleEvent<'a> {
     pub(crate) event: &'a AuditEvent<'a>,
-    pub(crate) meaning: &'a Meaning,
+    pub(crate) analysis: &'a StatementAnalysis,
     /// See [`client_network`].
     pub(crate) client_network: &'a str,
-    /// Highest sensitivity among the tables.
-    pub(crate) sensitivity: Option<i32>,
+    pub(crate) context: &'a Context,
 }
 
 /// A column that rules can look at.
 pub(crate) struct Column {
     pub(crate) name: &'static str,
-    /// Whether verdicts may be remembered by its values; the others are too diverse.
+    /// Whether results may be remembered by its values; the others are too diverse.
     pub(crate) memorable: bool,
     /// Whether the statement, or without one the object, decides its value.
     pub(crate) of_statement: bool,
@@ -88,6 +89,27 @@ pub(crate) const COLUMNS: &[Column] = &[
     diverse_column("position"),
     diverse_column("rows"),
     diverse_column("duration_us"),
+    diverse_column("targets"),
+    event_column("context.identity_kind"),
+    event_column("context.account_age"),
+    event_column("context.first_seen.identity"),
+    event_column("context.first_seen.table"),
+    event_column("context.first_seen.statement"),
+    event_column("context.first_seen.command"),
+    event_column("context.first_seen.network"),
+    event_column("context.first_seen.application"),
+    event_column("context.first_seen.hour"),
+    event_column("context.change_window"),
+    event_column("context.own_tables"),
+    diverse_column("context.rarity.table"),
+    diverse_column("context.rarity.statement"),
+    diverse_column("context.rarity.command"),
+    diverse_column("context.rarity.network"),
+    diverse_column("context.rarity.application"),
+    diverse_column("context.rarity.hour"),
+    diverse_column("context.peer_share"),
+    diverse_column("context.rows_percentile"),
+    diverse_column("context.active_days"),
 ];
 
 /// The column called `name`.
@@ -117,7 +139,7 @@ pub(crate) fn client_network(event: &AuditEvent<'_>, into: &mut String) {
     };
 }
 
-impl Subject<'_> {
+impl RuleEvent<'_> {
     /// The client's address, else its host.
     pub(crate) fn client(&self) -> Option<&str> {
         self.event.client_address.or(self.event.client_host)
@@ -125,7 +147,7 @@ impl Subject<'_> {
 
     /// The engine's tag, else the SQL's own.
     pub(crate) fn command(&self) -> Option<&str> {
-        self.event.command.or(self.meaning.command())
+        self.event.command.or(self.analysis.command())
     }
 
     /// A text column; `None` for an empty one and for those that hold no text.
@@ -163,7 +185,7 @@ impl Subject<'_> {
             "session" => event.session,
             "statement" => event.statement,
             "parameters" => event.parameters,
-            _ => None,
+            _ => self.context.text(name.strip_prefix("context.")?),
         }
     }
 
@@ -172,6 +194,7 @@ impl Subject<'_> {
         match self.get_field(name)? {
             EventValue::Str(text) => Some(text.into_owned()),
             EventValue::Int(number) => Some(number.to_string()),
+            EventValue::Float(number) => Some(format!("{number:.4}")),
             EventValue::Array(items) => {
                 let texts: Vec<_> =
                     items.iter().filter_map(|item| item.as_str().map(Cow::into_owned)).collect();
@@ -191,17 +214,23 @@ fn list<T: AsRef<str>>(texts: &[T]) -> Option<EventValue<'_>> {
     Some(EventValue::Array(texts.collect()))
 }
 
-impl Event for Subject<'_> {
+fn list_of(texts: Vec<String>) -> Option<EventValue<'static>> {
+    let texts = texts.into_iter().map(|text| EventValue::Str(Cow::Owned(text)));
+    Some(EventValue::Array(texts.collect())).filter(|_| true)
+}
+
+impl Event for RuleEvent<'_> {
     fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
         let number = |value: Option<i64>| value.map(EventValue::Int);
         match path {
-            "flags" => list(self.meaning.flags()),
-            "tables_read" => list(self.meaning.tables_read()),
-            "tables_written" => list(self.meaning.tables_written()),
-            "columns" => list(self.meaning.columns()),
-            "functions" => list(self.meaning.functions()),
+            "flags" => list(self.analysis.flags()),
+            "targets" => list_of(analysis::targets(self.event)),
+            "tables_read" => list(self.analysis.tables_read()),
+            "tables_written" => list(self.analysis.tables_written()),
+            "columns" => list(self.analysis.columns()),
+            "functions" => list(self.analysis.functions()),
             "fingerprint" => self
-                .meaning
+                .analysis
                 .fingerprint
                 .map(|fingerprint| EventValue::Str(format!("{fingerprint:016x}").into())),
             "id" => Some(EventValue::Str(self.event.id.to_string().into())),
@@ -211,7 +240,13 @@ impl Event for Subject<'_> {
             "position" => number(Some(self.event.position)),
             "rows" => number(self.event.rows),
             "duration_us" => number(self.event.duration_us),
-            "sensitivity" => number(self.sensitivity.map(i64::from)),
+            "sensitivity" => number(self.context.sensitivity.map(i64::from)),
+            "context.active_days" => number(Some(i64::from(self.context.active_days))),
+            _ if let Some(name) = path.strip_prefix("context.")
+                && let Some(measure) = self.context.measure(name) =>
+            {
+                Some(EventValue::Float(measure))
+            }
             _ => self.text(path).map(|text| EventValue::Str(Cow::Borrowed(text))),
         }
     }
@@ -223,16 +258,15 @@ impl Event for Subject<'_> {
     fn all_string_values(&self) -> Vec<Cow<'_, str>> {
         let texts = COLUMNS.iter().filter_map(|column| self.text(column.name));
         let lists = [
-            self.meaning.tables_read(),
-            self.meaning.tables_written(),
-            self.meaning.columns(),
-            self.meaning.functions(),
+            self.analysis.tables_read(),
+            self.analysis.tables_written(),
+            self.analysis.columns(),
+            self.analysis.functions(),
         ];
         let lists = lists.into_iter().flatten().map(String::as_str);
-        texts.chain(lists).chain(self.meaning.flags().iter().copied()).map(Cow::Borrowed).collect()
+        texts.chain(lists).chain(self.analysis.flags().iter().copied()).map(Cow::Borrowed).collect()
     }
 
-    /// Correlations keep the id of the events that they count, and nothing else.
     fn to_json(&self) -> serde_json::Value {
         serde_json::json!({ "id": self.event.id.to_string() })
     }

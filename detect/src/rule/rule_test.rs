@@ -10,7 +10,7 @@ use crate::{DetectSettings, Detector, JobSettings};
 /// One test of a rule.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Case {
+pub(crate) struct RuleTest {
     /// What it shows.
     name: String,
     /// Alerts of this rule that must come, no more and no fewer.
@@ -18,17 +18,17 @@ pub(crate) struct Case {
     /// Where the events were taken from, as `file:line` of `testdata`; absent if written by hand.
     #[serde(default, rename = "from")]
     _from: Option<String>,
-    /// Registered jobs, if the case is about them.
+    /// Registered jobs, if the test is about them.
     #[serde(default)]
     jobs: Vec<JobSettings>,
     /// In order of time.
-    events: Vec<CaseEvent>,
+    events: Vec<TestEvent>,
 }
 
 /// The columns of one event, or of many alike.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct CaseEvent {
+struct TestEvent {
     /// So many events…
     repeat: u32,
     /// …so far apart, the first one so long after the event before.
@@ -58,7 +58,7 @@ struct CaseEvent {
     error: Option<String>,
 }
 
-impl Default for CaseEvent {
+impl Default for TestEvent {
     fn default() -> Self {
         Self {
             repeat: 1,
@@ -92,7 +92,7 @@ impl Default for CaseEvent {
 
 /// How one test of a rule ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CaseOutcome {
+pub struct TestOutcome {
     /// Id of the rule.
     pub rule: String,
     /// File of the rule.
@@ -107,7 +107,7 @@ pub struct CaseOutcome {
     pub problem: Option<String>,
 }
 
-impl CaseOutcome {
+impl TestOutcome {
     /// Whether the rule did what the test asks for.
     pub fn passed(&self) -> bool {
         self.problem.is_none() && self.expected == self.observed
@@ -115,20 +115,20 @@ impl CaseOutcome {
 }
 
 /// Runs the tests of the rules in `set`.
-pub(super) fn run(set: &RuleSet) -> Vec<CaseOutcome> {
-    let cases =
-        set.rules().iter().flat_map(|rule| rule.details.cases.iter().map(move |case| (rule, case)));
-    cases.map(|(rule, case)| run_case(set, rule, case)).collect()
+pub(super) fn run(set: &RuleSet) -> Vec<TestOutcome> {
+    let of = |rule: &'_ Rule| rule.details.rule_tests.len();
+    let tests = set.rules().iter().flat_map(|rule| (0..of(rule)).map(move |index| (rule, index)));
+    tests.map(|(rule, index)| run_test(set, rule, &rule.details.rule_tests[index])).collect()
 }
 
-fn run_case(set: &RuleSet, rule: &Rule, case: &Case) -> CaseOutcome {
-    let mut settings = DetectSettings { jobs: case.jobs.clone(), ..DetectSettings::default() };
+fn run_test(set: &RuleSet, rule: &Rule, test: &RuleTest) -> TestOutcome {
+    let mut settings = DetectSettings { jobs: test.jobs.clone(), ..DetectSettings::default() };
     settings.baseline.enabled = false;
-    let outcome = |observed, problem| CaseOutcome {
+    let outcome = |observed, problem| TestOutcome {
         rule: rule.id.clone(),
         path: rule.path.clone(),
-        name: case.name.clone(),
-        expected: case.alerts,
+        name: test.name.clone(),
+        expected: test.alerts,
         observed,
         problem,
     };
@@ -139,22 +139,22 @@ fn run_case(set: &RuleSet, rule: &Rule, case: &Case) -> CaseOutcome {
     let mut batch = EventBatchBuilder::default();
     // A Monday morning; only differences matter.
     let mut micros = 1_794_819_600_000_000_i64;
-    for event in &case.events {
+    for event in &test.events {
         for _ in 0..event.repeat {
             micros += (event.after_seconds * 1e6) as i64;
-            let id = EventId::of(&[case.name.as_bytes(), &(batch.len() as u64).to_le_bytes()]);
+            let id = EventId::of(&[test.name.as_bytes(), &(batch.len() as u64).to_le_bytes()]);
             batch.push(&event.borrowed(id, Timestamp(micros)));
         }
     }
     let alerts = detector.observe(batch.finish()).alerts;
     // An alert of low severity is what a registered job leaves of a critical rule.
     let counts = |alert: &&event::Alert| {
-        alert.rule == rule.id && (case.jobs.is_empty() || alert.severity == rule.severity)
+        alert.rule == rule.id && (test.jobs.is_empty() || alert.severity == rule.severity)
     };
     outcome(alerts.iter().filter(counts).count(), None)
 }
 
-impl CaseEvent {
+impl TestEvent {
     fn borrowed(&self, id: EventId, time: Timestamp) -> AuditEvent<'_> {
         let base = AuditEvent::new("test", "test", &self.engine, &self.instance);
         AuditEvent {

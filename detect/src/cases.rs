@@ -1,0 +1,365 @@
+//! Cases: the signals of one identity, session lineage and family of causes within a day.
+//!
+//! Every signal is counted; a case tells again when it becomes graver or a cause joins, a bounded
+//! number of times, and its counts whenever a batch has touched it.
+
+use std::collections::BTreeSet;
+
+use bounded::BoundedMap;
+use event::alert::{EVENTS_MAX, STATEMENT_BYTES_MAX};
+use event::vocabulary::{CaseChange, Evidence};
+use event::{Alert, AuditEvent, Case, CaseCause, EventId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::context::application_name;
+use crate::rule_event::RuleEvent;
+use crate::settings::CaseSettings;
+use crate::signal::{About, Signal, Told};
+
+/// Distinct causes of a case that are told from new ones; more are counted once more when they
+/// come back.
+const KNOWN_CAUSES_MAX: usize = 1_024;
+
+/// Most alerts of one case: what comes after is counted in it.
+const ALERTS_MAX: u32 = 32;
+
+/// The cases that are still open to new signals.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Cases {
+    open: BoundedMap<String, OpenCase>,
+    /// Keys of the cases that have grown since they were last told.
+    grown: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct OpenCase {
+    case: Case,
+    /// Hashes of distinct causes, with the place of those that are listed.
+    causes: BoundedMap<u64, Option<usize>>,
+    alerts: u32,
+    /// The last act that was counted, by detector.
+    last_act: Option<(String, u64)>,
+}
+
+/// Whom and what a signal is about, apart from the signal itself.
+pub(crate) struct Scene<'a> {
+    pub(crate) event: &'a RuleEvent<'a>,
+    /// The moment for which the event counts.
+    pub(crate) time: Timestamp,
+    pub(crate) risk: f64,
+    pub(crate) models: &'a [String],
+}
+
+/// What a signal did to its case.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Joined {
+    /// It is to be told: the case, the change, and whether text is needed for the case itself.
+    Told(CaseChange),
+    /// It was counted.
+    Counted,
+    /// Part of an act that was counted.
+    SameAct,
+}
+
+impl Cases {
+    pub(crate) fn new(settings: &CaseSettings) -> Self {
+        Self { open: BoundedMap::new(settings.open_max), grown: BTreeSet::new() }
+    }
+
+    /// Sets the limit again, which is not saved.
+    pub(crate) fn set_limit(&mut self, settings: &CaseSettings) {
+        self.open.set_limit(settings.open_max);
+        self.open.iter_mut().for_each(|(_, open)| open.causes.set_limit(KNOWN_CAUSES_MAX));
+    }
+
+    /// Whether the identity has an open case of the signal's family, which it would join.
+    pub(crate) fn is_open(&self, signal: &Signal, scene: &Scene<'_>) -> bool {
+        let key = key(signal, scene);
+        self.open.peek(key.as_str()).is_some_and(|open| !open.is_over(scene.time))
+    }
+
+    /// Adds a signal; `tell` makes its text, which is needed only now and then. Returns the alert
+    /// that is due, if one is.
+    pub(crate) fn add(
+        &mut self,
+        signal: &Signal,
+        scene: &Scene<'_>,
+        tell: impl FnOnce() -> Told,
+    ) -> Option<Alert> {
+        let key = key(signal, scene);
+        if self.open.peek(key.as_str()).is_some_and(|open| open.is_over(scene.time)) {
+            self.open.remove(key.as_str());
+        }
+        let alert = match self.open.get_mut(key.as_str()) {
+            Some(open) => match open.join(signal, scene) {
+                Joined::SameAct => return None,
+                Joined::Counted => None,
+                Joined::Told(change) => {
+                    let told = tell();
+                    open.take_over(signal, scene, &told, change);
+                    Some(open.alert(signal, scene, told, change))
+                }
+            },
+            None => {
+                let told = tell();
+                let mut open = OpenCase::new(signal, scene, &told);
+                let alert = open.alert(signal, scene, told, CaseChange::Opened);
+                self.open.insert(key.clone(), open);
+                Some(alert)
+            }
+        };
+        self.grown.insert(key);
+        alert
+    }
+
+    /// The cases that have grown since this was last asked, as they are now.
+    pub(crate) fn take_grown(&mut self) -> Vec<Case> {
+        let grown = std::mem::take(&mut self.grown);
+        grown.iter().filter_map(|key| Some(self.open.peek(key.as_str())?.case.clone())).collect()
+    }
+
+    /// Open cases now.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Cases that were let go early, so that later signals open another.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.open.evictions()
+    }
+}
+
+impl OpenCase {
+    fn new(signal: &Signal, scene: &Scene<'_>, told: &Told) -> Self {
+        let event = scene.event.event;
+        let family = signal.case_family;
+        let (identity, lineage) = whose(signal, scene);
+        let identity = identity.map(str::to_owned);
+        let id = EventId::of(&[
+            event.instance.as_bytes(),
+            identity.as_deref().unwrap_or_default().as_bytes(),
+            lineage.as_bytes(),
+            family.as_str().as_bytes(),
+            &event.id.0,
+        ]);
+        let case = Case {
+            id,
+            instance: event.instance.to_owned(),
+            identity,
+            lineage,
+            family,
+            rule: signal.detector.clone(),
+            title: told.title.clone(),
+            severity: signal.severity,
+            opened: scene.time,
+            updated: scene.time,
+            signals: 0,
+            causes: Vec::new(),
+            causes_total: 0,
+            evidence: event.evidence,
+            events: Vec::new(),
+            explanation: told.explanation.clone(),
+            attack: told.attack.clone(),
+            controls: told.controls.clone(),
+            risk: scene.risk,
+            models: scene.models.to_vec(),
+        };
+        let causes = BoundedMap::new(KNOWN_CAUSES_MAX);
+        let mut open = Self { case, causes, alerts: 0, last_act: None };
+        open.count(signal, scene);
+        for event in &told.events {
+            open.name(*event);
+        }
+        open
+    }
+
+    /// Whether a signal at this time belongs to a new case.
+    fn is_over(&self, time: Timestamp) -> bool {
+        time >= self.case.opened.plus_seconds(86_400)
+    }
+
+    /// Counts a signal; says whether it is to be told.
+    fn join(&mut self, signal: &Signal, scene: &Scene<'_>) -> Joined {
+        if let (Some(act), Some((detector, last))) = (signal.act, &self.last_act)
+            && act == *last
+            && signal.detector == *detector
+        {
+            return Joined::SameAct;
+        }
+        let is_graver = signal.severity > self.case.severity;
+        let is_new = self.count(signal, scene);
+        let change = match (is_graver, is_new) {
+            (true, _) => CaseChange::Escalated,
+            (false, true) if self.alerts < ALERTS_MAX => CaseChange::Extended,
+            _ => return Joined::Counted,
+        };
+        Joined::Told(change)
+    }
+
+    /// Counts a signal and its cause; whether the cause is new.
+    fn count(&mut self, signal: &Signal, scene: &Scene<'_>) -> bool {
+        let case = &mut self.case;
+        case.signals += 1;
+        case.updated = case.updated.max(scene.time);
+        case.evidence = weakest(case.evidence, scene.event.event.evidence);
+        case.risk = case.risk.max(scene.risk);
+        self.last_act = signal.act.map(|act| (signal.detector.clone(), act));
+        self.name(scene.event.event.id);
+        let case = &mut self.case;
+        let hash = hash(&[&signal.detector, &signal.cause]);
+        if let Some(place) = self.causes.get(&hash) {
+            if let Some(known) = place.and_then(|place| case.causes.get_mut(place)) {
+                known.signals += 1;
+                known.severity = known.severity.max(signal.severity);
+                known.newest = known.newest.max(scene.time);
+            }
+            return false;
+        }
+        case.causes_total += 1;
+        let place = (case.causes.len() < Case::CAUSES_MAX).then(|| {
+            case.causes.push(CaseCause {
+                rule: signal.detector.clone(),
+                cause: signal.cause.clone(),
+                severity: signal.severity,
+                signals: 1,
+                first: scene.time,
+                newest: scene.time,
+            });
+            case.causes.len() - 1
+        });
+        self.causes.insert(hash, place);
+        true
+    }
+
+    /// A graver signal speaks for the case from now on; every told one adds what it is.
+    fn take_over(&mut self, signal: &Signal, scene: &Scene<'_>, told: &Told, change: CaseChange) {
+        let case = &mut self.case;
+        for (known, new) in [(&mut case.attack, &told.attack), (&mut case.controls, &told.controls)]
+        {
+            let missing: Vec<_> = new.iter().filter(|text| !known.contains(text)).collect();
+            known.extend(missing.into_iter().cloned());
+        }
+        if change == CaseChange::Escalated {
+            case.severity = signal.severity;
+            case.rule = signal.detector.clone();
+            case.title = told.title.clone();
+            case.explanation = told.explanation.clone();
+            case.models = scene.models.to_vec();
+        }
+    }
+
+    fn name(&mut self, event: EventId) {
+        let events = &mut self.case.events;
+        if events.contains(&event) {
+            return;
+        }
+        if events.len() == EVENTS_MAX {
+            events.remove(0);
+        }
+        events.push(event);
+    }
+
+    fn alert(
+        &mut self,
+        signal: &Signal,
+        scene: &Scene<'_>,
+        told: Told,
+        change: CaseChange,
+    ) -> Alert {
+        self.alerts += 1;
+        let case = &self.case;
+        let event = scene.event.event;
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let cut = |sql: &str| sql[..sql.floor_char_boundary(STATEMENT_BYTES_MAX)].to_owned();
+        let detector = signal.detector.as_bytes();
+        let mut events = told.events;
+        if events.is_empty() {
+            events.push(event.id);
+        }
+        Alert {
+            id: EventId::of(&[&case.id.0, detector, signal.cause.as_bytes(), &event.id.0]),
+            case_id: case.id,
+            change,
+            family: case.family,
+            cause: signal.cause.clone(),
+            time: event.time,
+            first_time: case.opened.min(event.time),
+            rule: signal.detector.clone(),
+            title: told.title,
+            severity: signal.severity,
+            detector: signal.layer,
+            identity: owned(event.identity()),
+            instance: case.instance.clone(),
+            database: owned(event.database),
+            user: owned(event.user),
+            client: owned(scene.event.client()),
+            application: owned(event.application),
+            session: owned(event.session),
+            statement: event.statement.map(cut),
+            fingerprint: scene.event.analysis.fingerprint.map(|hash| format!("{hash:016x}")),
+            evidence: event.evidence,
+            event_count: case.signals.max(events.len() as u64),
+            events,
+            explanation: told.explanation,
+            attack: told.attack,
+            controls: told.controls,
+            risk: scene.risk,
+            models: scene.models.to_vec(),
+        }
+    }
+}
+
+/// The key of the case that a signal belongs to.
+fn key(signal: &Signal, scene: &Scene<'_>) -> String {
+    let (identity, lineage) = whose(signal, scene);
+    let (instance, family) = (scene.event.event.instance, signal.case_family.as_str());
+    format!("{instance}\0{}\0{family}\0{lineage}", identity.unwrap_or_default())
+}
+
+fn whose<'a>(signal: &Signal, scene: &Scene<'a>) -> (Option<&'a str>, String) {
+    let identity = scene.event.event.identity();
+    match signal.about {
+        About::Lineage => (identity, lineage(scene.event)),
+        About::Identity => (identity, String::new()),
+        About::Client => (None, scene.event.client_network.to_owned()),
+    }
+}
+
+/// Sessions that come from one client network with one program belong together, so that a new
+/// connection is no new case.
+fn lineage(event: &RuleEvent<'_>) -> String {
+    let application = event.event.application.map(application_name).unwrap_or_default();
+    match (event.client_network, application) {
+        ("", "") => String::new(),
+        (network, "") => network.to_owned(),
+        ("", application) => application.to_owned(),
+        (network, application) => format!("{network} {application}"),
+    }
+}
+
+fn weakest(one: Evidence, other: Evidence) -> Evidence {
+    // In the order of the letters: A is the strongest.
+    one.max(other)
+}
+
+fn hash(parts: &[&str]) -> u64 {
+    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+    let id = EventId::of(&parts);
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&id.0[..8]);
+    u64::from_le_bytes(bytes)
+}
+
+/// An event that stands for the end of an hour or a day of an identity: nothing was recorded.
+pub(crate) fn tick_event<'a>(
+    instance: &'a str,
+    identity: &'a str,
+    hour: i64,
+    source: &'a str,
+) -> AuditEvent<'a> {
+    let time = Timestamp(hour.saturating_mul(3_600_000_000));
+    let id =
+        EventId::of(&[b"tick", instance.as_bytes(), identity.as_bytes(), &time.0.to_le_bytes()]);
+    let base = AuditEvent::new(source, "", "", instance);
+    AuditEvent { id, time, user: Some(identity), evidence: Evidence::A, ..base }
+}

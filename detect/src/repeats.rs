@@ -1,0 +1,87 @@
+//! What a rule has told before: the same act of the same identity, day after day, is its work.
+//!
+//! An act that was told on an earlier day is told with less severity on the next, by a step for
+//! each such day, unless an analyst has called it an attack.
+
+use bounded::BoundedMap;
+use event::EventId;
+use event::alert::Severity;
+use serde::{Deserialize, Serialize};
+
+use crate::rule_event::RuleEvent;
+use crate::signal::Signal;
+
+/// Acts remembered.
+const ACTS_MAX: usize = 65_536;
+
+/// Acts by a hash of instance, identity, detector and cause.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Repeats {
+    acts: BoundedMap<[u8; 16], Act>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Act {
+    /// Days on which it was told before the last.
+    days: u32,
+    last_day: i32,
+    is_attack: bool,
+}
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Self { acts: BoundedMap::new(ACTS_MAX) }
+    }
+}
+
+impl Repeats {
+    /// Sets the limit again, which is not saved.
+    pub(crate) fn set_limit(&mut self) {
+        self.acts.set_limit(ACTS_MAX);
+    }
+
+    /// Notes a signal of a rule on `day`; returns on how many days before it was told.
+    pub(crate) fn note(&mut self, signal: &Signal, event: &RuleEvent<'_>, day: i32) -> u32 {
+        let (instance, identity) = (event.event.instance, event.event.identity());
+        let key = key(instance, identity.unwrap_or_default(), &signal.detector, &signal.cause);
+        let Some(act) = self.acts.get_mut(&key) else {
+            self.acts.insert(key, Act { days: 0, last_day: day, is_attack: false });
+            return 0;
+        };
+        if day > act.last_day {
+            act.days += 1;
+            act.last_day = day;
+        }
+        if act.is_attack { 0 } else { act.days }
+    }
+
+    /// Notes that an analyst has called an act an attack, or has taken that back.
+    pub(crate) fn judge(
+        &mut self,
+        instance: &str,
+        identity: &str,
+        detector: &str,
+        cause: &str,
+        is_attack: bool,
+    ) {
+        let key = key(instance, identity, detector, cause);
+        match self.acts.peek_mut(&key) {
+            Some(act) => act.is_attack = is_attack,
+            None => {
+                self.acts.insert(key, Act { days: 0, last_day: i32::MIN, is_attack });
+            }
+        }
+    }
+}
+
+/// A severity some steps lower, `low` at least.
+pub(crate) fn eased(severity: Severity, steps: u32) -> Severity {
+    let all = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+    let index = all.iter().position(|known| *known == severity).unwrap_or(0);
+    all[index.saturating_sub(steps as usize)]
+}
+
+fn key(instance: &str, identity: &str, detector: &str, cause: &str) -> [u8; 16] {
+    let parts = [instance, identity, detector, cause];
+    EventId::of(&parts.map(str::as_bytes)).0
+}
