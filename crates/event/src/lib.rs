@@ -7,6 +7,7 @@
 //! - [`EventBatch`], [`EventBatchBuilder`], [`Enrichment`]: up to [`BATCH_ROWS`] events as columns.
 //! - [`Reject`]: a record that no format could read, with its bytes and the reason.
 //! - [`Case`]: what belongs together of what detection found; [`alert`]: its events, and why.
+//! - [`Decision`]: what people decide about it: exceptions, verdicts, change windows.
 //!
 //! No I/O, no clock, no dependency on any other crate of the house.
 
@@ -15,6 +16,7 @@ mod audit_event;
 mod batch;
 mod builder;
 mod case;
+pub mod decision;
 pub mod enrichment;
 mod id;
 mod json;
@@ -30,6 +32,7 @@ pub use audit_event::AuditEvent;
 pub use batch::{EventBatch, EventRow, IpcError};
 pub use builder::EventBatchBuilder;
 pub use case::{Case, CaseCause};
+pub use decision::Decision;
 pub use enrichment::Enrichment;
 pub use id::EventId;
 pub use reject::{Reject, RejectBatch};

@@ -1,20 +1,28 @@
-//! Which alerts a page shows, and where the next page begins.
+//! Which alerts, cases and decisions a page shows, and where the next page begins.
 
 use std::fmt;
 use std::str::FromStr;
 
 use event::alert::Severity;
+use event::vocabulary::CauseFamily;
 use event::{EventId, Timestamp};
 use sqlx::QueryBuilder;
 
 use crate::state::Engine;
 use crate::text::{contains_pattern, storable};
+use crate::triage::CaseStatus;
 
 /// Which alerts a page shows; an empty filter shows all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlertFilter {
     /// This bad or worse.
     pub severity_min: Option<Severity>,
+    /// One of these; any if empty.
+    pub severities: Vec<Severity>,
+    /// Events of this case.
+    pub case: Option<EventId>,
+    /// Of this family of causes.
+    pub family: Option<CauseFamily>,
     /// Found by this rule or baseline.
     pub rule: Option<String>,
     /// About this person or account.
@@ -25,7 +33,33 @@ pub struct AlertFilter {
     pub from: Option<Timestamp>,
     /// Before this time.
     pub to: Option<Timestamp>,
-    /// Whose title, people, places, statement or explanation contain this, letter case aside.
+    /// Whose title, cause, people, places, statement or explanation contain this, letter case
+    /// aside.
+    pub text: Option<String>,
+}
+
+/// Which cases a page shows; an empty filter shows all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CaseFilter {
+    /// This bad or worse.
+    pub severity_min: Option<Severity>,
+    /// One of these; any if empty.
+    pub severities: Vec<Severity>,
+    /// One of these; any if empty.
+    pub statuses: Vec<CaseStatus>,
+    /// Of this family of causes.
+    pub family: Option<CauseFamily>,
+    /// Whose worst signal is of this rule or baseline.
+    pub rule: Option<String>,
+    /// About this person or account.
+    pub identity: Option<String>,
+    /// Of this server.
+    pub instance: Option<String>,
+    /// Whose newest event is at this time or later.
+    pub from: Option<Timestamp>,
+    /// Whose newest event is before this time.
+    pub to: Option<Timestamp>,
+    /// Whose title, causes, identity, lineage or explanation contain this, letter case aside.
     pub text: Option<String>,
 }
 
@@ -33,37 +67,98 @@ impl AlertFilter {
     /// Appends `WHERE …` for the filter and, with a cursor, for what comes after it.
     pub(crate) fn push_where(&self, query: &mut QueryBuilder<Engine>, after: Option<Cursor>) {
         query.push(" WHERE TRUE");
-        if let Some(severity) = self.severity_min {
-            query.push(" AND severity >= ").push_bind(severity as i64);
+        push_severity(query, self.severity_min, &self.severities);
+        if let Some(case) = self.case {
+            query.push(" AND case_id = ").push_bind(case.to_string());
         }
-        let equal = [
-            (" AND rule = ", &self.rule),
-            (" AND identity = ", &self.identity),
-            (" AND instance = ", &self.instance),
-        ];
-        for (clause, text) in equal {
-            if let Some(text) = text {
-                query.push(clause).push_bind(storable(text));
-            }
-        }
-        if let Some(from) = self.from {
-            query.push(" AND time >= ").push_bind(from.0);
-        }
-        if let Some(to) = self.to {
-            query.push(" AND time < ").push_bind(to.0);
-        }
-        if let Some(text) = &self.text {
-            query.push(" AND search LIKE ").push_bind(contains_pattern(text));
-            query.push(" ESCAPE '\\'");
-        }
-        if let Some(after) = after {
-            query.push(" AND (time, id) < (").push_bind(after.time.0);
-            query.push(", ").push_bind(after.id.to_string()).push(")");
-        }
+        push_equal(query, "family", self.family.map(CauseFamily::as_str));
+        push_equal(query, "rule", self.rule.as_deref());
+        push_equal(query, "identity", self.identity.as_deref());
+        push_equal(query, "instance", self.instance.as_deref());
+        push_range(query, "time", self.from, self.to);
+        push_text(query, self.text.as_deref());
+        push_after(query, "time", after);
     }
 }
 
-/// The last alert of a page; the next page begins after it. Opaque to callers: 48 hex digits.
+impl CaseFilter {
+    /// Appends `WHERE …` for the filter.
+    pub(crate) fn push_where(&self, query: &mut QueryBuilder<Engine>) {
+        query.push(" WHERE TRUE");
+        push_severity(query, self.severity_min, &self.severities);
+        push_any(query, "status", self.statuses.iter().map(|status| status.as_str()));
+        push_equal(query, "family", self.family.map(CauseFamily::as_str));
+        push_equal(query, "rule", self.rule.as_deref());
+        push_equal(query, "identity", self.identity.as_deref());
+        push_equal(query, "instance", self.instance.as_deref());
+        push_range(query, "updated", self.from, self.to);
+        push_text(query, self.text.as_deref());
+    }
+}
+
+fn push_severity(query: &mut QueryBuilder<Engine>, min: Option<Severity>, any: &[Severity]) {
+    if let Some(severity) = min {
+        query.push(" AND severity >= ").push_bind(severity as i64);
+    }
+    push_any(query, "severity", any.iter().map(|severity| *severity as i64));
+}
+
+/// Nothing to be one of asks for nothing.
+fn push_any<'a, T>(query: &mut QueryBuilder<Engine>, column: &str, any: impl Iterator<Item = T>)
+where
+    T: sqlx::Encode<'a, Engine> + sqlx::Type<Engine> + 'a,
+{
+    let mut any = any.peekable();
+    if any.peek().is_none() {
+        return;
+    }
+    query.push(format_args!(" AND {column} IN ("));
+    let mut values = query.separated(", ");
+    for value in any {
+        values.push_bind(value);
+    }
+    query.push(")");
+}
+
+fn push_equal(query: &mut QueryBuilder<Engine>, column: &str, text: Option<&str>) {
+    if let Some(text) = text {
+        query.push(format_args!(" AND {column} = ")).push_bind(storable(text));
+    }
+}
+
+fn push_range(
+    query: &mut QueryBuilder<Engine>,
+    column: &str,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+) {
+    if let Some(from) = from {
+        query.push(format_args!(" AND {column} >= ")).push_bind(from.0);
+    }
+    if let Some(to) = to {
+        query.push(format_args!(" AND {column} < ")).push_bind(to.0);
+    }
+}
+
+fn push_text(query: &mut QueryBuilder<Engine>, text: Option<&str>) {
+    if let Some(text) = text {
+        query.push(" AND search LIKE ").push_bind(contains_pattern(text)).push(" ESCAPE '\\'");
+    }
+}
+
+/// What comes after the cursor, newest first.
+pub(crate) fn push_after(
+    query: &mut QueryBuilder<Engine>,
+    time_column: &str,
+    after: Option<Cursor>,
+) {
+    if let Some(after) = after {
+        query.push(format_args!(" AND ({time_column}, id) < (")).push_bind(after.time.0);
+        query.push(", ").push_bind(after.id.to_string()).push(")");
+    }
+}
+
+/// The last row of a page; the next page begins after it. Opaque to callers: 48 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     pub(crate) time: Timestamp,

@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Pool, SqlSafeStr, Transaction};
 /// The database behind the state.
 pub(crate) type Engine = sqlx::Sqlite;
 
-/// Alerts, deliveries and tokens. Cheap to clone; clones share the connections.
+/// Alerts, cases, decisions, deliveries and tokens. Cheap to clone; clones share the connections.
 ///
 /// What a method has written when it returns survives the loss of power.
 #[derive(Clone, Debug)]
@@ -58,10 +58,10 @@ pub enum StateError {
     /// The database refused or failed.
     #[error("the state database failed: {0}; check free space and the health of the disk")]
     Database(#[from] sqlx::Error),
-    /// A stored alert is not one that this release can read.
-    #[error("stored alert {id} cannot be read: {reason}; restore the state from a copy")]
+    /// A stored alert, case or decision is not one that this release can read.
+    #[error("what is stored as {id} cannot be read: {reason}; restore the state from a copy")]
     Unreadable {
-        /// The alert.
+        /// Its id.
         id: EventId,
         /// What its text lacks.
         reason: String,
@@ -69,11 +69,20 @@ pub enum StateError {
 }
 
 /// Every step from an empty file to the current schema, oldest first.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "alerts, deliveries, tokens",
-    include_str!("../migrations/0001_alerts_deliveries_tokens.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "alerts, deliveries, tokens",
+        include_str!("../migrations/0001_alerts_deliveries_tokens.sql"),
+    ),
+    (2, "cases, decisions", include_str!("../migrations/0002_cases_decisions.sql")),
+];
+
+impl StateError {
+    pub(crate) fn unreadable(id: EventId, error: &serde_json::Error) -> Self {
+        Self::Unreadable { id, reason: error.to_string() }
+    }
+}
 
 /// How long a statement waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

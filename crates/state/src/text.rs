@@ -1,4 +1,5 @@
-//! Texts as both databases store and compare them: no NUL, bounded, folded for searches.
+//! Texts and numbers as both databases store and compare them: no NUL, bounded, folded for
+//! searches.
 
 /// The text without NUL characters, which PostgreSQL cannot store.
 pub(crate) fn storable(text: &str) -> String {
@@ -9,6 +10,17 @@ pub(crate) fn storable(text: &str) -> String {
 pub(crate) fn line(text: &str, characters_max: usize) -> String {
     let visible = |character: char| if character.is_control() { ' ' } else { character };
     text.chars().take(characters_max).map(visible).collect()
+}
+
+/// The beginning of a text, at most so many characters of it.
+pub(crate) fn cut(text: &str, characters_max: usize) -> &str {
+    let end = text.char_indices().nth(characters_max).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
+}
+
+/// The number, or 0 where JSON has none for it and the text could never be read again.
+pub(crate) fn finite(number: f64) -> f64 {
+    if number.is_finite() { number } else { 0.0 }
 }
 
 /// The text as it stands in a search column, and as searches look for it.

@@ -3,21 +3,22 @@
 use std::collections::BTreeSet;
 
 use event::alert::Severity;
+use event::vocabulary::CauseFamily;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
-use state::{ALERT_PAGE_MAX, AlertFilter};
+use state::{AlertFilter, PAGE_MAX};
 
-use crate::{alert, new_state, seconds};
+use crate::{alert, case_id, new_state, seconds};
 
 #[tokio::test]
 async fn recorded_once_by_id() {
     let (_folder, state) = new_state().await;
     let alerts = [alert(1, 10, Severity::High), alert(2, 20, Severity::Low)];
     let channels = |_: &event::Alert| vec!["soc".to_owned()];
-    let first = state.record_alerts(&alerts, channels, seconds(30)).await.expect("recorded");
+    let first = state.record(&alerts, &[], channels, seconds(30)).await.expect("recorded");
     assert_eq!(first, [alerts[0].id, alerts[1].id]);
     let twice = [alerts[0].clone(), alert(3, 5, Severity::Low), alert(3, 5, Severity::Low)];
-    let second = state.record_alerts(&twice, channels, seconds(40)).await.expect("recorded");
+    let second = state.record(&twice, &[], channels, seconds(40)).await.expect("recorded");
     assert_eq!(second, [twice[1].id]);
     assert_eq!(state.pending("soc").await.expect("counted"), 3);
     let counts = state.counts().await.expect("counted");
@@ -35,7 +36,7 @@ async fn concurrent_recorders_agree_on_what_is_new() {
         recorders.spawn(async move {
             let mut new = 0;
             for chunk in alerts.chunks(3) {
-                let ids = state.record_alerts(chunk, |_| vec!["soc".into()], seconds(1)).await;
+                let ids = state.record(chunk, &[], |_| vec!["soc".into()], seconds(1)).await;
                 new += ids.expect("recorded").len();
             }
             new
@@ -55,13 +56,17 @@ async fn filters_narrow_the_page() {
     hostile.risk = f64::INFINITY;
     let mut alerts: Vec<_> = (0..6).map(|n| alert(n, n as i64, Severity::Low)).collect();
     alerts.push(hostile.clone());
-    state.record_alerts(&alerts, |_| vec![], seconds(9)).await.expect("recorded");
+    state.record(&alerts, &[], |_| vec![], seconds(9)).await.expect("recorded");
     let cases = [
         (AlertFilter { severity_min: Some(Severity::High), ..Default::default() }, vec![7]),
         (AlertFilter { rule: Some("D01".into()), ..Default::default() }, vec![7, 4, 1]),
         (AlertFilter { identity: Some("o'brien\0".into()), ..Default::default() }, vec![7]),
         (AlertFilter { identity: Some("person0".into()), ..Default::default() }, vec![4, 2, 0]),
         (AlertFilter { instance: Some("other".into()), ..Default::default() }, vec![]),
+        (AlertFilter { case: Some(case_id(0)), ..Default::default() }, vec![4, 2, 0]),
+        (AlertFilter { family: Some(CauseFamily::Impact), ..Default::default() }, vec![]),
+        (AlertFilter { severities: vec![Severity::Critical], ..Default::default() }, vec![7]),
+        (AlertFilter { text: Some("TABLE T5".into()), ..Default::default() }, vec![5]),
         (
             AlertFilter { from: Some(seconds(2)), to: Some(seconds(4)), ..Default::default() },
             vec![3, 2],
@@ -91,7 +96,7 @@ fn pages_join_to_the_whole_list_in_order() {
             let (_folder, state) = new_state().await;
             let alerts: Vec<_> =
                 numbers.iter().map(|&(n, time)| alert(n, time, Severity::Low)).collect();
-            state.record_alerts(&alerts, |_| vec![], seconds(0)).await.expect("recorded");
+            state.record(&alerts, &[], |_| vec![], seconds(0)).await.expect("recorded");
             let mut seen = Vec::new();
             let mut cursor = None;
             loop {
@@ -103,7 +108,7 @@ fn pages_join_to_the_whole_list_in_order() {
                 cursor = Some(next.to_string().parse().expect("a cursor"));
                 // What arrives while someone pages, and is newer, does not shift the pages.
                 let newer = alert(1_000 + late + seen.len() as u64, 100, Severity::Low);
-                state.record_alerts(&[newer], |_| vec![], seconds(0)).await.expect("recorded");
+                state.record(&[newer], &[], |_| vec![], seconds(0)).await.expect("recorded");
             }
             let ids: BTreeSet<_> = alerts.iter().map(|it| it.id).collect();
             assert_eq!(seen.len(), ids.len());
@@ -116,8 +121,8 @@ fn pages_join_to_the_whole_list_in_order() {
 async fn pages_are_bounded() {
     let (_folder, state) = new_state().await;
     let alerts: Vec<_> = (0..1_100).map(|number| alert(number, 0, Severity::Low)).collect();
-    state.record_alerts(&alerts, |_| vec![], seconds(0)).await.expect("recorded");
+    state.record(&alerts, &[], |_| vec![], seconds(0)).await.expect("recorded");
     let page = state.alerts(&AlertFilter::default(), usize::MAX, None).await.expect("a page");
-    assert_eq!(page.alerts.len(), ALERT_PAGE_MAX);
+    assert_eq!(page.alerts.len(), PAGE_MAX);
     assert!(page.next.is_some());
 }

@@ -19,7 +19,7 @@ async fn claims_the_worst_then_the_oldest_and_each_once() {
         alert(3, 2, Severity::Critical),
         alert(4, 4, Severity::High),
     ];
-    state.record_alerts(&alerts, |_| vec!["soc".into()], seconds(5)).await.expect("recorded");
+    state.record(&alerts, &[], |_| vec!["soc".into()], seconds(5)).await.expect("recorded");
     assert_eq!(claim(&state, 4).await, [0i64; 0]);
     assert_eq!(state.next_due("soc").await.expect("read"), Some(seconds(5)));
     assert_eq!(claim(&state, 5).await, [2, 3]);
@@ -36,7 +36,7 @@ async fn attempts_are_kept_until_the_end() {
     let (folder, state) = new_state().await;
     let alert = alert(1, 1, Severity::Low);
     let alerts = std::slice::from_ref(&alert);
-    state.record_alerts(alerts, |_| vec!["soc".into()], seconds(2)).await.expect("recorded");
+    state.record(alerts, &[], |_| vec!["soc".into()], seconds(2)).await.expect("recorded");
     assert_eq!(claim(&state, 2).await, [1]);
     let reason = format!("500\r\n\u{1b}[2J{}", "x".repeat(9_999));
     state.failed(alert.id, "soc", seconds(3), seconds(8), &reason).await.expect("written");
@@ -64,7 +64,7 @@ async fn disabled_channels_keep_their_deliveries() {
     let (_folder, state) = new_state().await;
     let alerts = [alert(1, 1, Severity::Low)];
     let channels = |_: &event::Alert| vec!["soc".to_owned(), "it".to_owned()];
-    state.record_alerts(&alerts, channels, seconds(2)).await.expect("recorded");
+    state.record(&alerts, &[], channels, seconds(2)).await.expect("recorded");
     state.disable_channel("soc", "target", "410 gone", seconds(3)).await.expect("off");
     state.disable_channel("soc", "target", "again", seconds(4)).await.expect("off");
     assert_eq!(claim(&state, 5).await, [0i64; 0]);
@@ -82,14 +82,14 @@ async fn disabled_channels_keep_their_deliveries() {
 async fn old_alerts_are_forgotten_once_delivered() {
     let (_folder, state) = new_state().await;
     let alerts: Vec<_> = (1..=4).map(|n| alert(n, n as i64, Severity::Low)).collect();
-    state.record_alerts(&alerts[..3], |_| vec!["soc".into()], seconds(5)).await.expect("recorded");
-    state.record_alerts(&alerts[3..], |_| vec![], seconds(90)).await.expect("recorded");
+    state.record(&alerts[..3], &[], |_| vec!["soc".into()], seconds(5)).await.expect("recorded");
+    state.record(&alerts[3..], &[], |_| vec![], seconds(90)).await.expect("recorded");
     for alert in &alerts[..2] {
         state.delivered(alert.id, "soc", seconds(6)).await.expect("written");
     }
-    assert_eq!(state.forget_alerts(seconds(5), 9).await.expect("forgotten"), 0);
-    assert_eq!(state.forget_alerts(seconds(50), 1).await.expect("forgotten"), 1);
-    assert_eq!(state.forget_alerts(seconds(50), 9).await.expect("forgotten"), 1);
+    assert_eq!(state.forget(seconds(5), 9).await.expect("forgotten").alerts, 0);
+    assert_eq!(state.forget(seconds(50), 1).await.expect("forgotten").alerts, 1);
+    assert_eq!(state.forget(seconds(50), 9).await.expect("forgotten").alerts, 1);
     assert_eq!(state.alert(alerts[1].id).await.expect("read"), None);
     assert!(state.deliveries(alerts[1].id).await.expect("read").is_empty());
     assert!(state.alert(alerts[2].id).await.expect("read").is_some(), "still waits");
