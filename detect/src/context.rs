@@ -47,8 +47,10 @@ pub(crate) struct Context {
     /// Days on which the identity was active before today.
     pub(crate) active_days: u32,
     pub(crate) in_change_window: bool,
-    /// Whether the identity made each of the tables that are written.
+    /// Whether the identity made each of the tables that are written, or the database.
     pub(crate) owns_tables: bool,
+    /// Whether the session has looked at the list of a migration tool. Anyone can do that.
+    pub(crate) in_migration: bool,
 }
 
 /// How long an identity has been known.
@@ -78,6 +80,7 @@ impl Default for Context {
             active_days: 0,
             in_change_window: false,
             owns_tables: false,
+            in_migration: false,
         }
     }
 }
@@ -106,6 +109,7 @@ impl Context {
             }),
             "change_window" => word(self.in_change_window),
             "own_tables" => word(self.owns_tables),
+            "migration" => word(self.in_migration),
             "first_seen.identity" => word(self.first_seen & IDENTITY != 0),
             _ => {
                 let family = Family::named(name.strip_prefix("first_seen.")?)?;

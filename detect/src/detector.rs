@@ -1,6 +1,7 @@
 //! The stage: batches in, enriched batches, alerts and cases out.
 
 use event::alert::{Detector as Layer, Severity};
+use event::decision::{Decision, DecisionKind};
 use event::enrichment::{DetectionColumns, StatementColumns};
 use event::vocabulary::{Action, ActorKind, CauseFamily, Outcome};
 use event::{Alert, AuditEvent, Case, Enrichment, EventBatch, Timestamp};
@@ -11,6 +12,7 @@ use crate::anomaly::Anomaly;
 use crate::cases::{Cases, Scene, tick_event};
 use crate::context::{AuditGaps, Clocks, Closed, Context, Identities, Looked};
 use crate::correlator::{Correlator, Firing, Side};
+use crate::decisions::Decisions;
 use crate::explanation;
 use crate::models::Models;
 use crate::repeats::{Repeats, eased};
@@ -44,6 +46,7 @@ pub struct Detector {
     identities: Identities,
     audit_gaps: AuditGaps,
     repeats: Repeats,
+    decisions: Decisions,
     cases: Cases,
     models: Models,
     statistics: Statistics,
@@ -149,6 +152,7 @@ impl Detector {
             identities: Identities::new(settings),
             audit_gaps: AuditGaps::default(),
             repeats: Repeats::default(),
+            decisions: Decisions::default(),
             cases: Cases::new(&settings.cases),
             models: Models::default(),
             statistics: Statistics::default(),
@@ -206,6 +210,14 @@ impl Detector {
         self.tell(alerts)
     }
 
+    /// Takes what somebody has decided; it holds for the events that come after it.
+    pub fn decide(&mut self, decision: &Decision) {
+        self.decisions.take(decision);
+        if let DecisionKind::Verdict(verdict) = &decision.kind {
+            self.repeats.judge(verdict);
+        }
+    }
+
     /// Puts other models in place; what comes after is judged with them.
     pub fn set_models(&mut self, models: Models) {
         self.models = models;
@@ -252,6 +264,7 @@ impl Detector {
             identities: self.identities.save(),
             audit_gaps: self.audit_gaps.clone(),
             repeats: self.repeats.clone(),
+            decisions: self.decisions.save(),
             cases: self.cases.clone(),
             statistics: self.statistics(),
         };
@@ -290,6 +303,7 @@ impl Detector {
         detector.audit_gaps.set_limits();
         detector.repeats = snapshot.repeats;
         detector.repeats.set_limit();
+        detector.decisions.load(&snapshot.decisions);
         detector.cases = snapshot.cases;
         detector.cases.set_limit(&settings.cases);
         detector.statistics = snapshot.statistics.of_stream();
@@ -350,6 +364,10 @@ impl Detector {
         }
         let rule_event =
             RuleEvent { event, analysis: &analysis, client_network: &network, context: &context };
+        let is_announced =
+            self.decisions.has_windows() && self.decisions.announces(None, &rule_event, time);
+        let context = Context { in_change_window: is_announced, ..context.clone() };
+        let rule_event = RuleEvent { context: &context, ..rule_event };
         let outcome = self.judge_event(&rule_event, time, looked.as_ref(), share, alerts);
         let statement = StatementColumns {
             fingerprint: analysis.fingerprint,
@@ -467,6 +485,9 @@ impl Detector {
         matched: Vec<Match<'a>>,
     ) -> Vec<Found<'a>> {
         let mut found: Vec<Found<'a>> = Vec::new();
+        // The gravest of a rule's documents speaks for it.
+        let mut matched = matched;
+        matched.sort_by_key(|matched| std::cmp::Reverse(matched.severity));
         for matched in matched {
             if matched.is_expected() {
                 Statistics::count(&mut self.statistics.expected, &matched.rule.id);
@@ -477,13 +498,17 @@ impl Detector {
                 continue;
             }
             let mut signal = matched.signal(event);
+            let mut steps = 0;
             if signal.layer == Layer::Rule {
-                let days = self.repeats.note(&signal, event, time.day());
-                if days > 0 {
-                    signal.severity = eased(signal.severity, days);
-                    signal.p = signal.p.max(chance_of(signal.severity));
-                }
+                steps += self.repeats.note(&signal, event, time.day());
             }
+            steps += u32::from(self.decisions.announces(Some(&signal), event, time));
+            if steps > 0 {
+                signal.severity = eased(signal.severity, steps);
+                signal.p = signal.p.max(chance_of(signal.severity));
+            }
+            // What is worth keeping is on the row; a case is for what is worth a look.
+            signal.opens_case = signal.severity > Severity::Low;
             found.push(Found { signal, matched: Some(matched) });
         }
         found
@@ -557,6 +582,10 @@ impl Detector {
         let mut told = Vec::new();
         for found in found {
             let signal = &found.signal;
+            if self.decisions.expects(signal, event, time) {
+                Statistics::count(&mut self.statistics.expected, &signal.detector);
+                continue;
+            }
             if !signal.opens_case && !self.cases.is_open(signal, &scene) {
                 continue;
             }

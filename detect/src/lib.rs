@@ -12,13 +12,14 @@
 //! - [`Rule`], [`RuleSet`]: Sigma files with explanations and tests of their own; `rule_engine`
 //!   and `correlator` run them, `rule_signal` and `explanation` tell what they found.
 //! - `anomaly`, `signal`, `risk`: from the unusual to risk points.
-//! - `cases`, `repeats`: one case a cause, and what was told before.
+//! - `cases`, `repeats`, `decisions`: one case a cause, what was told before, what people decided.
 
 mod analysis;
 mod anomaly;
 mod cases;
 mod context;
 mod correlator;
+mod decisions;
 mod detector;
 mod explanation;
 mod models;

@@ -6,10 +6,14 @@
 use bounded::BoundedMap;
 use event::EventId;
 use event::alert::Severity;
+use event::decision::{Disposition, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::rule_event::RuleEvent;
 use crate::signal::Signal;
+
+/// After so many days the severity is the lowest.
+const SETTLED_DAYS: u32 = 3;
 
 /// Acts remembered.
 const ACTS_MAX: usize = 65_536;
@@ -55,30 +59,29 @@ impl Repeats {
         if act.is_attack { 0 } else { act.days }
     }
 
-    /// Notes that an analyst has called an act an attack, or has taken that back.
-    pub(crate) fn judge(
-        &mut self,
-        instance: &str,
-        identity: &str,
-        detector: &str,
-        cause: &str,
-        is_attack: bool,
-    ) {
-        let key = key(instance, identity, detector, cause);
-        match self.acts.peek_mut(&key) {
-            Some(act) => act.is_attack = is_attack,
-            None => {
-                self.acts.insert(key, Act { days: 0, last_day: i32::MIN, is_attack });
-            }
+    /// Notes what an act turned out to be: an attack is told in full each time, and what was
+    /// allowed as what was told for long.
+    pub(crate) fn judge(&mut self, verdict: &Verdict) {
+        let Some(cause) = &verdict.cause else { return };
+        let identity = verdict.identity.as_deref().unwrap_or_default();
+        let key = key(&verdict.instance, identity, &verdict.rule, cause);
+        let is_attack = verdict.verdict == Disposition::True;
+        let new = Act { days: 0, last_day: i32::MIN, is_attack };
+        if self.acts.peek(&key).is_none() {
+            self.acts.insert(key, new);
+        }
+        if let Some(act) = self.acts.peek_mut(&key) {
+            act.is_attack = is_attack;
+            act.days = if is_attack { 0 } else { act.days.max(SETTLED_DAYS) };
         }
     }
 }
 
-/// A severity some steps lower, `low` at least.
+/// A severity some steps lower, two at most.
 pub(crate) fn eased(severity: Severity, steps: u32) -> Severity {
     let all = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
     let index = all.iter().position(|known| *known == severity).unwrap_or(0);
-    all[index.saturating_sub(steps as usize)]
+    all[index.saturating_sub(steps.min(2) as usize)]
 }
 
 fn key(instance: &str, identity: &str, detector: &str, cause: &str) -> [u8; 16] {

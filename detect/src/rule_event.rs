@@ -101,6 +101,7 @@ pub(crate) const COLUMNS: &[Column] = &[
     event_column("context.first_seen.hour"),
     event_column("context.change_window"),
     event_column("context.own_tables"),
+    event_column("context.migration"),
     diverse_column("context.rarity.table"),
     diverse_column("context.rarity.statement"),
     diverse_column("context.rarity.command"),

@@ -8,6 +8,7 @@ use crate::analysis::TableNames;
 use crate::cases::Cases;
 use crate::context::{AuditGaps, Clocks, SavedIdentities};
 use crate::correlator::SavedCorrelator;
+use crate::decisions::SavedDecisions;
 use crate::repeats::Repeats;
 use crate::statistics::Statistics;
 
@@ -29,6 +30,7 @@ pub(crate) struct Snapshot {
     pub(crate) identities: SavedIdentities,
     pub(crate) audit_gaps: AuditGaps,
     pub(crate) repeats: Repeats,
+    pub(crate) decisions: SavedDecisions,
     pub(crate) cases: Cases,
     pub(crate) statistics: Statistics,
 }

@@ -29,6 +29,18 @@ impl Created {
         }
     }
 
+    /// Notes that the identity made a database or a schema.
+    pub(super) fn add_named(&mut self, name: &str) {
+        if name.len() <= NAME_BYTES_MAX {
+            self.names.get_or_insert_with(name, || ());
+        }
+    }
+
+    /// Whether the identity made a database or a schema.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.names.peek(name).is_some()
+    }
+
     /// Whether the identity made each of these tables; false for none.
     pub(super) fn holds_all(&self, tables: &[String]) -> bool {
         !tables.is_empty() && tables.iter().all(|table| self.names.peek(table.as_str()).is_some())
@@ -38,4 +50,19 @@ impl Created {
     pub(super) fn set_limit(&mut self) {
         self.names.set_limit(NAMES_MAX);
     }
+}
+
+/// `database shop_test` of a statement that makes or drops one of them, by its plain words: none
+/// if there is more to it, such as a list or a comment.
+pub(super) fn named_object(sql: &str) -> Option<String> {
+    let sql = sql.trim().trim_end_matches(';').to_lowercase();
+    let mut words = sql.split_whitespace();
+    let verb = words.next().filter(|verb| ["create", "drop"].contains(verb))?;
+    let kind = words.next().filter(|kind| ["database", "schema"].contains(kind))?;
+    let mut name = words.next()?;
+    if name == "if" && verb == "drop" {
+        name = words.nth(1)?;
+    }
+    let is_plain = name.chars().all(|c| c.is_alphanumeric() || "_-\"".contains(c));
+    is_plain.then(|| format!("{kind} {}", name.trim_matches('"')))
 }

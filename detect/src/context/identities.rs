@@ -123,7 +123,8 @@ impl Identities {
         if context.account_age == AccountAge::New {
             context.see_first(None);
         }
-        context.owns_tables = profile.created.holds_all(analysis.tables_written());
+        context.owns_tables = profile.owns(event, analysis.tables_written());
+        context.in_migration = profile.is_in_migration(event, analysis.tables());
         let by_peers = judged_by_peers(profile, is_mature);
         let judge = Judgement {
             settings,

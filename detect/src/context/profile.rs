@@ -5,7 +5,7 @@ use event::{AuditEvent, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-use super::created::Created;
+use super::created::{Created, named_object};
 use super::habits::{Habits, SavedHabits};
 use super::hours::Hours;
 use super::identity_kind::{self, Conduct, Traits};
@@ -47,6 +47,8 @@ pub(super) struct Figures {
     statements: u64,
     sessions: u64,
     last_session: Box<str>,
+    /// The last session that looked at the list of a migration tool.
+    migration_session: Box<str>,
     sessions_today: BTreeSet<u64>,
     interactive_days: u32,
     interactive_today: bool,
@@ -154,12 +156,39 @@ impl Profile {
             && event.statement.is_some_and(|sql| !has_if_not_exists(sql));
         if succeeded && creates {
             self.created.add(tables_written);
+            if let Some(name) = event.statement.and_then(named_object) {
+                self.created.add_named(&name);
+            }
         }
         let rows = event.rows.map_or(0, |rows| rows.max(0).unsigned_abs());
         if sensitivity.is_some_and(|level| level > 1) {
             let sum = &mut self.figures.sensitive_rows_today;
             *sum = sum.saturating_add(rows);
         }
+    }
+
+    /// Whether the identity made what the event writes to or drops.
+    pub(super) fn owns(&self, event: &AuditEvent<'_>, tables_written: &[String]) -> bool {
+        let drops = event
+            .command
+            .is_some_and(|command| command == "DROP DATABASE" || command == "DROP SCHEMA");
+        match event.statement.filter(|_| drops).and_then(named_object) {
+            Some(name) => self.created.holds(&name),
+            None => !drops && self.created.holds_all(tables_written),
+        }
+    }
+
+    /// Whether the event is of a session that has looked at the list of a migration tool.
+    pub(super) fn is_in_migration<'a>(
+        &mut self,
+        event: &AuditEvent<'_>,
+        mut tables: impl Iterator<Item = &'a String>,
+    ) -> bool {
+        let Some(session) = event.session else { return false };
+        if tables.any(|table| is_migration_list(table)) {
+            self.figures.migration_session = session.into();
+        }
+        !self.figures.migration_session.is_empty() && *self.figures.migration_session == *session
     }
 
     /// Whether enough is known to call something unusual.
@@ -398,6 +427,28 @@ fn limit(family: Family, settings: &BaselineSettings) -> usize {
         Family::Statement => settings.fingerprints_max,
         _ => settings.values_max,
     }
+}
+
+/// Whether a table is one in which migration tools keep what they have done.
+fn is_migration_list(table: &str) -> bool {
+    const LISTS: &[&str] = &[
+        "alembic_version",
+        "django_migrations",
+        "schema_migrations",
+        "ar_internal_metadata",
+        "flyway_schema_history",
+        "databasechangelog",
+        "databasechangeloglock",
+        "knex_migrations",
+        "goose_db_version",
+        "_prisma_migrations",
+        "__efmigrationshistory",
+        "sequelizemeta",
+        "__diesel_schema_migrations",
+        "_sqlx_migrations",
+    ];
+    let name = table.rsplit('.').next().unwrap_or(table).trim_matches('"');
+    LISTS.iter().any(|list| list.eq_ignore_ascii_case(name))
 }
 
 fn has_if_not_exists(sql: &str) -> bool {
