@@ -12,6 +12,8 @@
 
 mod baseline;
 mod continuity;
+#[cfg_attr(not(test), expect(dead_code, reason = "the correlator gives way to it"))]
+mod correlation;
 mod correlator;
 mod detector;
 mod episode;
