@@ -38,8 +38,11 @@ pub(super) struct Amounts {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(from = "Vec<(i64, Digest, EventId)>")]
 pub(super) struct Values {
-    by_time: BTreeMap<(i64, Digest), EventId>,
-    newest: BTreeMap<Digest, i64>,
+    /// By time, then by arrival.
+    by_time: BTreeMap<(i64, u64), (Digest, EventId)>,
+    newest: BTreeMap<Digest, (i64, u64)>,
+    /// Hits so far; what is read back is numbered anew, in the same order.
+    arrived: u64,
 }
 
 /// `temporal_ordered`: the hits of each step.
@@ -174,7 +177,9 @@ impl Hits {
             Self::Amounts(amounts) => {
                 amounts.entries.iter().rev().take(count).map(|entry| entry.1).collect()
             }
-            Self::Values(values) => values.by_time.values().rev().take(count).copied().collect(),
+            Self::Values(values) => {
+                values.by_time.values().rev().take(count).map(|(_, event)| *event).collect()
+            }
             Self::Steps(steps) => {
                 let newest = steps.0.iter().flat_map(|hits| hits.iter().rev().take(count));
                 let mut newest: Vec<_> = newest.copied().collect();
@@ -203,14 +208,15 @@ impl Values {
     fn insert(&mut self, time: i64, event: EventId, value: Digest) {
         touch(1);
         match self.newest.get(&value).copied() {
-            Some(newest) if newest > time => return,
+            Some((newest, _)) if newest > time => return,
             Some(older) => {
-                self.by_time.remove(&(older, value));
+                self.by_time.remove(&older);
             }
             None => {}
         }
-        self.newest.insert(value, time);
-        self.by_time.insert((time, value), event);
+        self.arrived += 1;
+        self.newest.insert(value, (time, self.arrived));
+        self.by_time.insert((time, self.arrived), (value, event));
     }
 
     fn oldest(&self) -> Option<i64> {
@@ -218,7 +224,7 @@ impl Values {
     }
 
     fn pop_oldest(&mut self) -> Option<i64> {
-        let ((time, value), _) = self.by_time.pop_first()?;
+        let ((time, _), (value, _)) = self.by_time.pop_first()?;
         self.newest.remove(&value);
         touch(1);
         Some(time)
@@ -267,7 +273,8 @@ impl From<Vec<(i64, Digest, EventId)>> for Values {
 
 impl Serialize for Values {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.by_time.iter().map(|((time, value), id)| (time, value, id)))
+        let entries = self.by_time.iter();
+        serializer.collect_seq(entries.map(|((time, _), (value, event))| (time, value, event)))
     }
 }
 
