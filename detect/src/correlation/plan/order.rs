@@ -80,7 +80,7 @@ impl<'a> Sources<'a> {
             let names = same.flat_map(|source| [source.id, source.name]).flatten();
             names.chain([reference.as_str()]).find_map(|name| mapping.get(name)).cloned()
         };
-        let fields = rule.rules.iter().map(|reference| field(reference));
+        let fields = rule.rules.iter().map(field);
         fields.map(|field| field.unwrap_or_else(|| column.to_owned())).collect()
     }
 
