@@ -183,6 +183,7 @@ fn one_event_fires_a_correlation_once_per_group() {
 #[test]
 fn an_event_without_the_field_is_not_counted() {
     let mut correlations = correlations(&[SPRAY]);
+    assert!(correlations.counts("a") && !correlations.counts("b"));
     let fired = correlations.count(Timestamp(0), id(0), &["a"], &|_| None);
     assert!(fired.is_empty());
     assert_eq!(correlations.groups(), 0);
