@@ -79,11 +79,12 @@ impl Cases {
     }
 
     /// Adds a signal; `tell` makes its text, which is needed only now and then. Returns the alert
-    /// that is due, if one is.
+    /// that is due, if one is; a new cause by itself is told only if `tells_cause`.
     pub(crate) fn add(
         &mut self,
         signal: &Signal,
         scene: &Scene<'_>,
+        tells_cause: bool,
         tell: impl FnOnce() -> Told,
     ) -> Option<Alert> {
         let key = key(signal, scene);
@@ -94,6 +95,7 @@ impl Cases {
             Some(open) => match open.join(signal, scene) {
                 Joined::SameAct => return None,
                 Joined::Counted => None,
+                Joined::Told(CaseChange::Extended) if !tells_cause => None,
                 Joined::Told(change) => {
                     let told = tell();
                     open.take_over(signal, scene, &told, change);

@@ -11,7 +11,8 @@ use crate::analysis::{StatementAnalysis, StatementAnalyzer};
 use crate::anomaly::Anomaly;
 use crate::cases::{Cases, Scene, tick_event};
 use crate::context::{AuditGaps, Clocks, Closed, Context, Identities, Looked};
-use crate::correlator::{Correlator, Firing, Side};
+use crate::correlation::{CorrelationError, Firing};
+use crate::correlator::{Correlator, Side};
 use crate::decisions::Decisions;
 use crate::explanation;
 use crate::models::Models;
@@ -24,7 +25,7 @@ use crate::rule_signal::{Match, fits};
 use crate::sensitivity::Sensitivity;
 use crate::settings::{DetectSettings, JobSettings};
 use crate::signal::{About, Family, Signal, chance_of};
-use crate::snapshot::{Header, Snapshot, VERSION};
+use crate::snapshot::{Header, ReadSnapshot, VERSION, WrittenSnapshot};
 use crate::statistics::Statistics;
 
 /// Judges events: analysis → context → signals → risk → cases.
@@ -87,6 +88,9 @@ pub enum DetectError {
     /// The rules do not work together.
     #[error("rules cannot be compiled: {0}; run `querywatch rules check`")]
     Rules(#[from] rsigma_eval::EvalError),
+    /// A correlation cannot be counted.
+    #[error("{0}; run `querywatch rules check`")]
+    Correlation(String),
     /// A glob of `detect.sensitive` is wrong.
     #[error("`detect.sensitive` has a wrong glob: {0}")]
     Sensitive(#[from] globset::Error),
@@ -102,6 +106,12 @@ pub enum DetectError {
         /// Version in the snapshot.
         found: u32,
     },
+}
+
+impl From<CorrelationError> for DetectError {
+    fn from(error: CorrelationError) -> Self {
+        Self::Correlation(error.to_string())
+    }
 }
 
 /// How much of the stream an observation is of.
@@ -233,6 +243,9 @@ impl Detector {
         Statistics {
             identities: self.identities.len() as u64,
             groups: (self.by_identity.groups() + self.by_client.groups()) as u64,
+            group_evictions: self.statistics.group_evictions
+                + self.by_identity.evictions()
+                + self.by_client.evictions(),
             open_cases: self.cases.len() as u64,
             case_evictions: self.statistics.case_evictions + self.cases.evictions(),
             ..self.statistics.clone()
@@ -253,7 +266,7 @@ impl Detector {
     /// The state as bytes, for [`Detector::restore`]. The same state is the same bytes.
     pub fn snapshot(&self) -> Vec<u8> {
         // Remembered matches are left out: the rules give them again.
-        let snapshot = Snapshot {
+        let snapshot = WrittenSnapshot {
             version: VERSION,
             rules: self.rules.digest(),
             models: self.models.all_versions(),
@@ -288,7 +301,7 @@ impl Detector {
         if header.version != VERSION {
             return Err(DetectError::Version { found: header.version });
         }
-        let snapshot: Snapshot = rmp_serde::from_slice(bytes)?;
+        let snapshot: ReadSnapshot = rmp_serde::from_slice(bytes)?;
         let mut detector = Self::new(settings, rules)?;
         if snapshot.rules == detector.rules.digest() {
             detector.by_identity.load(snapshot.by_identity);
@@ -419,7 +432,7 @@ impl Detector {
         results: &[EvaluationResult],
         alerts: &mut Vec<Alert>,
     ) {
-        let firings = self.by_client.count(event, results, &mut self.statistics);
+        let firings = self.by_client.count(event, results);
         if firings.is_empty() {
             return;
         }
@@ -443,7 +456,7 @@ impl Detector {
     ) -> RowOutcome {
         let firings = match results {
             [] => Vec::new(),
-            results => self.by_identity.count(event, results, &mut self.statistics),
+            results => self.by_identity.count(event, results),
         };
         let rules = self.rules.clone();
         let jobs = std::mem::take(&mut self.settings.jobs);
@@ -579,7 +592,7 @@ impl Detector {
         let points = risk::points(risk::fuse(found.iter().map(|found| &found.signal)), stake);
         let models = self.models.versions(event.event.instance);
         let scene = Scene { event, time, risk: points, models: &models };
-        let mut told = Vec::new();
+        let (mut told, mut is_told) = (Vec::new(), false);
         for found in found {
             let signal = &found.signal;
             if self.decisions.expects(signal, event, time) {
@@ -599,7 +612,9 @@ impl Detector {
                 }
                 None => tell_baseline(event, identities, sensitivity, settings),
             };
-            if let Some(alert) = cases.add(signal, &scene, tell) {
+            // What is unusual about one event is told once.
+            let is_first = found.matched.is_some() || !std::mem::replace(&mut is_told, true);
+            if let Some(alert) = cases.add(signal, &scene, is_first, tell) {
                 told.push((signal.case_family, signal.severity, signal.about));
                 alerts.push(alert);
             }
@@ -652,7 +667,7 @@ impl Detector {
         let models = self.models.versions(event.event.instance);
         let risk = risk::points(signal.score(), 1.0);
         let scene = Scene { event, time, risk, models: &models };
-        alerts.extend(self.cases.add(&signal, &scene, || told));
+        alerts.extend(self.cases.add(&signal, &scene, true, || told));
     }
 
     fn end_hours(&mut self, instance: &str, time: Timestamp, alerts: &mut Vec<Alert>) {
@@ -716,7 +731,7 @@ impl Detector {
             };
             let risk = risk::points(signal.score(), 1.0);
             let scene = Scene { event: &event, time, risk, models: &models };
-            alerts.extend(self.cases.add(&signal, &scene, || told));
+            alerts.extend(self.cases.add(&signal, &scene, true, || told));
         }
     }
 }

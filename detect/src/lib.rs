@@ -10,7 +10,7 @@
 //! - `analysis`, `rule_event`: what a statement does, and an event as rules see it.
 //! - `context`: what is usual for an identity, and what is missing; `models`: what others do.
 //! - [`Rule`], [`RuleSet`]: Sigma files with explanations and tests of their own; `rule_engine`
-//!   and `correlator` run them, `rule_signal` and `explanation` tell what they found.
+//!   and `correlator` (over `correlation`) run them, `rule_signal` and `explanation` tell what they found.
 //! - `anomaly`, `signal`, `risk`: from the unusual to risk points.
 //! - `cases`, `repeats`, `decisions`: one case a cause, what was told before, what people decided.
 
@@ -18,6 +18,7 @@ mod analysis;
 mod anomaly;
 mod cases;
 mod context;
+mod correlation;
 mod correlator;
 mod decisions;
 mod detector;

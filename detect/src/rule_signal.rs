@@ -4,7 +4,8 @@ use event::EventId;
 use event::alert::{Detector, Explanation, Fact, Severity};
 use event::vocabulary::Outcome;
 
-use crate::correlator::{Firing, Side};
+use crate::correlation::Firing;
+use crate::correlator::Side;
 use crate::rule::{Rule, Template};
 use crate::rule_event::RuleEvent;
 use crate::settings::JobSettings;
@@ -164,7 +165,8 @@ impl Match<'_> {
     fn value(&self, event: &RuleEvent<'_>, name: &str) -> Option<String> {
         if let Some(firing) = &self.firing {
             match name {
-                "count" => return Some(format!("{}", firing.value)),
+                "count" if firing.at_least => return Some(format!("at least {}", firing.value)),
+                "count" => return Some(firing.value.to_string()),
                 "window" => return Some(duration(firing.window_seconds)),
                 _ => {}
             }

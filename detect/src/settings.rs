@@ -39,9 +39,6 @@ pub struct RuleSettings {
     pub groups_max: usize,
     /// Most hits that one group of a correlation keeps.
     pub group_hits_max: usize,
-    /// How much older than the newest event of its identity an event may be and still count
-    /// in correlations.
-    pub lateness_seconds: u32,
 }
 
 impl Default for RuleSettings {
@@ -53,7 +50,6 @@ impl Default for RuleSettings {
             matches_max: 65_536,
             groups_max: 100_000,
             group_hits_max: 1_000,
-            lateness_seconds: 10,
         }
     }
 }

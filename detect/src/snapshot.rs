@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::TableNames;
 use crate::cases::Cases;
 use crate::context::{AuditGaps, Clocks, SavedIdentities};
-use crate::correlator::SavedCorrelator;
+use crate::correlation::{State, StateRef};
 use crate::decisions::SavedDecisions;
 use crate::repeats::Repeats;
 use crate::statistics::Statistics;
@@ -15,16 +15,16 @@ use crate::statistics::Statistics;
 /// Grows with every change of what is saved.
 pub(crate) const VERSION: u32 = 4;
 
-/// Everything that outlives a restart.
+/// Everything that outlives a restart: as it is read, and as it is written.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Snapshot {
+pub(crate) struct Snapshot<C> {
     pub(crate) version: u32,
     /// Of the texts of all rules.
     pub(crate) rules: [u8; 16],
     /// Versions of the models in use, by instance.
     pub(crate) models: BTreeMap<String, Vec<String>>,
-    pub(crate) by_identity: SavedCorrelator,
-    pub(crate) by_client: SavedCorrelator,
+    pub(crate) by_identity: C,
+    pub(crate) by_client: C,
     pub(crate) table_names: TableNames,
     pub(crate) clocks: Clocks,
     pub(crate) identities: SavedIdentities,
@@ -34,6 +34,12 @@ pub(crate) struct Snapshot {
     pub(crate) cases: Cases,
     pub(crate) statistics: Statistics,
 }
+
+/// A snapshot on its way out.
+pub(crate) type WrittenSnapshot<'a> = Snapshot<StateRef<'a>>;
+
+/// A snapshot that was read.
+pub(crate) type ReadSnapshot = Snapshot<State>;
 
 /// Read first: a later version may not have the other fields.
 #[derive(Deserialize)]

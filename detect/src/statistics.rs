@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 pub struct Statistics {
     /// Events observed.
     pub events: u64,
-    /// Events that correlations left out because they came too late.
-    pub late_events: u64,
     /// Alerts, by rule.
     pub alerts: BTreeMap<String, u64>,
     /// Hits that a registered job was meant to cause, by rule.
@@ -47,7 +45,6 @@ impl Statistics {
             }
         }
         self.events += other.events;
-        self.late_events += other.late_events;
         self.match_hits += other.match_hits;
         self.match_misses += other.match_misses;
         self.match_evictions += other.match_evictions;

@@ -97,16 +97,11 @@ impl Habits {
                 return Touched::Quarantined;
             }
             self.quarantined.remove(key);
-            self.today.insert(key.into(), 1);
+            self.remember(key);
             return Touched::NewToday;
         }
-        self.today.insert(key.into(), 1);
+        self.remember(key);
         Touched::New(self.today.len())
-    }
-
-    /// Whether the value was seen before today.
-    pub(super) fn knows(&self, key: &[u8]) -> bool {
-        self.known.contains_key(key)
     }
 
     /// Unlearns a value that is new today, until the moment `until`.
@@ -114,14 +109,6 @@ impl Habits {
         if let Some((key, _)) = self.today.remove(key).map(|times| (Key::from(key), times)) {
             self.quarantined.insert(key, until);
         }
-    }
-
-    /// Learns at once what was quarantined or new: somebody said that it is right.
-    pub(super) fn accept(&mut self, key: &[u8], day: i32) {
-        self.quarantined.remove(key);
-        self.today.remove(key);
-        let entry = Entry { days: 1.0, times: 1, last_day: day };
-        self.known.entry_ref(key).or_insert(entry);
     }
 
     /// Chance that a day brings something new, from the days that did.
@@ -149,7 +136,6 @@ impl Habits {
             self.new_days += f64::from(u8::from(new > 0));
             self.new_values += new as f64;
         }
-        self.evictions += self.today.evictions();
         let today = std::mem::replace(&mut self.today, BoundedMap::new(self.values_max));
         let learnt = today
             .iter()
@@ -222,6 +208,10 @@ impl Habits {
         habits
     }
 
+    fn remember(&mut self, key: &[u8]) {
+        self.evictions += u64::from(self.today.insert(key.into(), 1).is_some());
+    }
+
     /// Drops what is rarest and oldest when there is too much, once a day.
     fn make_room(&mut self) {
         let excess = self.known.len().saturating_sub(self.values_max);
@@ -272,7 +262,7 @@ mod tests {
         }
         let flood: Vec<String> = (0..5_000).map(|index| format!("new {index}")).collect();
         day(&mut habits, 10, &flood.iter().map(String::as_str).collect::<Vec<_>>());
-        assert!(habits.len() <= 16 && habits.knows(b"usual"));
+        assert!(habits.len() <= 16 && habits.known.contains_key(&b"usual"[..]));
         assert!(habits.take_evictions() > 4_900);
     }
 
@@ -293,9 +283,9 @@ mod tests {
         habits.quarantine(b"t", 10);
         assert_eq!(habits.touch(b"t", 1, 5), Touched::Quarantined);
         habits.close_day(1, 1);
-        assert!(!habits.knows(b"t"));
+        assert!(!habits.known.contains_key(&b"t"[..]));
         assert_eq!(habits.touch(b"t", 2, 10), Touched::NewToday);
         habits.close_day(2, 2);
-        assert!(habits.knows(b"t"));
+        assert!(habits.known.contains_key(&b"t"[..]));
     }
 }

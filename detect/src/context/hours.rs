@@ -149,7 +149,9 @@ mod tests {
     fn nights_are_no_silence_of_one_who_sleeps() {
         let mut hours = Hours::default();
         for day in 0..30 {
-            (8..18).for_each(|number| drop(hours.touch(hour(day * 24 + number))));
+            for number in 8..18 {
+                hours.touch(hour(day * 24 + number));
+            }
             hours.close_day();
         }
         assert_eq!(hours.silence(30 * 24 + 6), None);

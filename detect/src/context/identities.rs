@@ -144,6 +144,7 @@ impl Identities {
                 looked.new_values.push((family, key));
             }
         }
+        statistics.value_evictions += profile.take_evictions();
         judge.hour(profile, hour, context, &mut looked.anomalies);
         judge.rows(profile, event, context, &mut looked.anomalies);
         profile.note(event, analysis.tables_written(), context.sensitivity);

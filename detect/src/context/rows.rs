@@ -108,7 +108,9 @@ mod tests {
     fn millions_are_rarer_than_thousands() {
         let mut rows = Rows::default();
         for _ in 0..60 {
-            (0..50).for_each(|number| drop(rows.add(number * 10, 1_000)));
+            for number in 0..50 {
+                rows.add(number * 10, 1_000);
+            }
             rows.close_day();
             rows.fade(0.98);
         }
