@@ -189,7 +189,8 @@ fn novelty<K: std::borrow::Borrow<str> + Ord>(
     let of_all = (f64::from(all.new) + 0.5) / (f64::from(all.days) + 1.0);
     let own = kinds.get(kind).map(days_of).unwrap_or_default();
     let rate = (f64::from(own.new) + POOLED_DAYS * of_all) / (f64::from(own.days) + POOLED_DAYS);
-    rate.clamp(0.5 / (f64::from(own.days) + 1.0), 1.0)
+    // The days of all kinds: a kind with few days of its own says little on its least rate.
+    rate.clamp(0.5 / (f64::from(all.days) + 1.0), 1.0)
 }
 
 /// The kinds with the most days, ties by name.
