@@ -315,6 +315,7 @@ impl Profile {
             values,
             new_values,
             truncated: false,
+            score: self.today.score(kind),
         }
     }
 
