@@ -185,7 +185,7 @@ impl Running {
     fn start(querywatch: &Querywatch, log: &Path, url: &str) -> Self {
         let webhook = format!(
             "[[respond.channels]]\nname = \"bench\"\nwebhook.url = {url:?}\n\
-         webhook.allow_private = true\n\
+             webhook.allow_private = true\n\
              webhook.secrets = [{{ env = \"QUERYWATCH_BENCH_SECRET\" }}]\n"
         );
         let settings = querywatch.settings(log, &webhook);

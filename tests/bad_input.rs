@@ -119,7 +119,8 @@ fn doctor_finds_what_run_refuses() {
     let log = querywatch.folder().join("log");
     std::fs::create_dir(&log).expect("a folder");
     std::fs::write(log.join("a.csv"), audited(1)).expect("written");
-    let channel = "[[respond.channels]]\nname = \"soc\"\nwebhook.secrets = [{ env = \"QW_SECRET\" }]\n";
+    let channel = "[[respond.channels]]\nname = \"soc\"\n\
+                   webhook.secrets = [{ env = \"QW_SECRET\" }]\n";
     let cases = [
         ("https://soc.example.com/", "no secret", "QW_SECRET"),
         ("http://soc.example.com/", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "https"),
