@@ -109,8 +109,8 @@ pub(super) async fn add_exception(
     Extension(caller): Extension<Caller>,
     body: Result<Body<NewException>, Problem>,
 ) -> Result<(StatusCode, Json<DecisionView>), Problem> {
-    add(service, caller, EXCEPTIONS, body, |new| {
-        let longest = now().plus_seconds(EXCEPTION_DAYS_MAX * SECONDS_PER_DAY);
+    add(service, caller, EXCEPTIONS, body, |new, now| {
+        let longest = now.plus_seconds(EXCEPTION_DAYS_MAX * SECONDS_PER_DAY);
         let expires = moment("expires", new.expires.as_ref())?.unwrap_or(longest);
         let NewException { scope, reason, .. } = new;
         Ok(DecisionKind::Exception(Exception { scope, reason, expires: Some(expires) }))
@@ -154,7 +154,7 @@ pub(super) async fn add_change_window(
     Extension(caller): Extension<Caller>,
     body: Result<Body<NewChangeWindow>, Problem>,
 ) -> Result<(StatusCode, Json<DecisionView>), Problem> {
-    add(service, caller, CHANGE_WINDOWS, body, |new| {
+    add(service, caller, CHANGE_WINDOWS, body, |new, _| {
         let given = |name, text: &String| {
             let missing = || Problem::bad_request(format!("`{name}` is missing"));
             moment(name, Some(text))?.ok_or_else(missing)
@@ -203,13 +203,14 @@ async fn add<T: std::fmt::Debug + Send + 'static>(
     caller: Caller,
     path: &'static str,
     body: Result<Body<T>, Problem>,
-    kind: impl FnOnce(T) -> Result<DecisionKind, Problem> + Send + 'static,
+    kind: impl FnOnce(T, Timestamp) -> Result<DecisionKind, Problem> + Send + 'static,
 ) -> Result<(StatusCode, Json<DecisionView>), Problem> {
     let question = body.as_ref().map_or_else(|_| String::new(), |Body(new)| format!("{new:?}"));
     let change = Change { command: "POST", path, question };
     let (state, author) = (service.state.clone(), caller.name.clone());
     let adding = async move {
-        let decision = Decision::new(now(), &author, kind(body?.0)?);
+        let time = now();
+        let decision = Decision::new(time, &author, kind(body?.0, time)?);
         state.add_decision(&decision).await?;
         let view = DecisionView { decision, withdrawn: None, published: false };
         Ok((StatusCode::CREATED, Json(view)))

@@ -72,10 +72,12 @@ async fn answers_are_as_described() {
     let scope = json!({ "instance": "a", "identity": "b", "network": "c", "table": "d",
         "rule": "e", "cause": "f" });
     let exception = json!({ "scope": scope, "reason": "x" });
-    let (_, exception) = api.ask("POST", "/api/v1/exceptions", Some(exception)).await;
+    let (status, exception) = api.ask("POST", "/api/v1/exceptions", Some(exception)).await;
+    assert_eq!(status, 201, "{exception}");
     let window = json!({ "scope": scope, "from": "2999-01-01", "until": "2999-01-02",
         "reason": "x" });
-    let (_, window) = api.ask("POST", "/api/v1/change-windows", Some(window)).await;
+    let (status, window) = api.ask("POST", "/api/v1/change-windows", Some(window)).await;
+    assert_eq!(status, 201, "{window}");
     let id = window["decision"]["id"].as_str().expect("an id");
     let path_of_window = format!("/api/v1/change-windows/{id}");
     let (_, withdrawal) = api.ask("DELETE", &path_of_window, None).await;
