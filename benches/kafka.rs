@@ -151,8 +151,9 @@ fn latency() {
     let receiver = Receiver::start();
     let mut cluster = Cluster::new(PARTITIONS);
     let webhook = format!(
-        "[[respond.webhooks]]\nname = \"bench\"\nurl = {:?}\nallow_private = true\n\
-         secrets = [{{ env = \"QUERYWATCH_BENCH_SECRET\" }}]\n",
+        "[[respond.channels]]\nname = \"bench\"\nwebhook.url = {:?}\n\
+         webhook.allow_private = true\n\
+         webhook.secrets = [{{ env = \"QUERYWATCH_BENCH_SECRET\" }}]\n",
         receiver.url
     );
     cluster.set(&webhook, Some(("QUERYWATCH_BENCH_SECRET", Receiver::SECRET)));

@@ -184,8 +184,9 @@ impl Running {
     /// Returns once the service listens.
     fn start(querywatch: &Querywatch, log: &Path, url: &str) -> Self {
         let webhook = format!(
-            "[[respond.webhooks]]\nname = \"bench\"\nurl = {url:?}\nallow_private = true\n\
-             secrets = [{{ env = \"QUERYWATCH_BENCH_SECRET\" }}]\n"
+            "[[respond.channels]]\nname = \"bench\"\nwebhook.url = {url:?}\n\
+             webhook.allow_private = true\n\
+             webhook.secrets = [{{ env = \"QUERYWATCH_BENCH_SECRET\" }}]\n"
         );
         let settings = querywatch.settings(log, &webhook);
         let mut command = querywatch.command(&["run", "--config", binary::path_text(&settings)]);

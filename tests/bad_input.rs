@@ -119,13 +119,14 @@ fn doctor_finds_what_run_refuses() {
     let log = querywatch.folder().join("log");
     std::fs::create_dir(&log).expect("a folder");
     std::fs::write(log.join("a.csv"), audited(1)).expect("written");
-    let webhook = "[[respond.webhooks]]\nname = \"soc\"\nsecrets = [{ env = \"QW_SECRET\" }]\n";
+    let channel = "[[respond.channels]]\nname = \"soc\"\n\
+                   webhook.secrets = [{ env = \"QW_SECRET\" }]\n";
     let cases = [
         ("https://soc.example.com/", "no secret", "QW_SECRET"),
         ("http://soc.example.com/", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "https"),
     ];
     for (url, secret, named) in cases {
-        let settings = querywatch.settings(&log, &format!("{webhook}url = \"{url}\"\n"));
+        let settings = querywatch.settings(&log, &format!("{channel}webhook.url = \"{url}\"\n"));
         for command in ["doctor", "run"] {
             let mut command = querywatch.command(&[command, "--config", path_text(&settings)]);
             let output = command.env("QW_SECRET", secret).output().expect("it starts");

@@ -140,8 +140,9 @@ fn use_and_attack(server: &Server) {
 /// Settings for a webhook at `url`, whose secret is in the environment.
 fn webhook_settings(url: &str) -> String {
     format!(
-        "[[respond.webhooks]]\nname = \"test\"\nurl = {url:?}\nallow_private = true\n\
-         secrets = [{{ env = \"QUERYWATCH_TEST_SECRET\" }}]\n"
+        "[[respond.channels]]\nname = \"test\"\nwebhook.url = {url:?}\n\
+         webhook.allow_private = true\n\
+         webhook.secrets = [{{ env = \"QUERYWATCH_TEST_SECRET\" }}]\n"
     )
 }
 

@@ -6,6 +6,8 @@
 mod access;
 mod alerts;
 mod auth;
+mod cases;
+mod decisions;
 mod events;
 mod identities;
 mod open_api;
@@ -14,6 +16,7 @@ mod probes;
 mod problem;
 mod processes;
 mod query;
+mod shapes;
 mod sources;
 
 use std::net::SocketAddr;
@@ -25,7 +28,7 @@ use axum::extract::{DefaultBodyLimit, FromRef, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use lake::LakeView;
 use prometheus_client::registry::Registry;
 use state::State;
@@ -58,7 +61,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Service {
     /// Answers SQL.
     pub engine: Arc<Engine>,
-    /// Alerts and tokens.
+    /// Cases, alerts, decisions and tokens.
     pub state: State,
     /// The lake at this moment.
     pub view: Arc<dyn Fn() -> LakeView + Send + Sync>,
@@ -66,7 +69,7 @@ pub struct Service {
     pub sources: Arc<dyn Fn() -> SourceList + Send + Sync>,
     /// What needs no token.
     pub probes: Probes,
-    /// Told of every read of audit data.
+    /// Told of every read of audit data and every decision about it.
     pub access: tokio::sync::mpsc::Sender<Access>,
 }
 
@@ -116,6 +119,15 @@ impl Service {
             .route("/events", get(events::events))
             .route("/alerts", get(alerts::alerts))
             .route("/alerts/{id}", get(alerts::alert))
+            .route("/cases", get(cases::cases))
+            .route("/cases/{id}", get(cases::case).patch(cases::change))
+            .route("/exceptions", get(decisions::exceptions).post(decisions::add_exception))
+            .route("/exceptions/{id}", delete(decisions::withdraw_exception))
+            .route(
+                "/change-windows",
+                get(decisions::change_windows).post(decisions::add_change_window),
+            )
+            .route("/change-windows/{id}", delete(decisions::withdraw_change_window))
             .route("/identities", get(identities::identities))
             .route("/sources", get(sources::sources))
             .fallback(problem::no_such_route)

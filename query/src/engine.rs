@@ -17,13 +17,15 @@ use lake::{LakeView, TableView};
 use state::State;
 use tokio::sync::Semaphore;
 
-use crate::alerts_table::AlertsTable;
+use crate::alerts_table::AlertRows;
+use crate::cases_table::CaseRows;
 use crate::guard::{QueryError, disarm, read_only, refuse_sprawl};
 use crate::hex::hex;
 use crate::settings::QuerySettings;
+use crate::state_table::StateTable;
 use crate::stored_table::StoredTable;
 
-/// A question in SQL. Tables: `events`, `rejects`, `alerts`.
+/// A question in SQL. Tables: `events`, `rejects`, `alerts`, `cases`.
 #[derive(Clone, Debug, Default)]
 pub struct Question {
     /// The SQL.
@@ -68,7 +70,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that spills into `folder`; `alerts` is empty without a state.
+    /// An engine that spills into `folder`; `alerts` and `cases` are empty without a state.
     pub fn new(
         settings: QuerySettings,
         folder: &Path,
@@ -153,7 +155,10 @@ impl Engine {
         context.register_table("events", events.into_view())?;
         let rejects = self.table(&context, view.rejects, "received", question)?;
         context.register_table("rejects", rejects.into_view())?;
-        context.register_table("alerts", Arc::new(AlertsTable::new(self.state.clone())))?;
+        let alerts = StateTable::<AlertRows>::new(self.state.clone());
+        context.register_table("alerts", Arc::new(alerts))?;
+        let cases = StateTable::<CaseRows>::new(self.state.clone());
+        context.register_table("cases", Arc::new(cases))?;
         Ok(context)
     }
 

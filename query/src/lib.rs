@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`Engine`]: one question, one answer: a read-only, bounded DataFusion over a [`LakeView`].
-//! - `stored_table`, `alerts_table`: what a question can read. `guard`: what it may not do.
+//! - `stored_table`, `state_table`: what a question can read. `guard`: what it may not do.
 //! - [`output`]: answers as JSON, NDJSON, CSV, Arrow.
 //! - [`api`]: the HTTP service: routes, tokens, problems, OpenAPI.
 //!
@@ -11,11 +11,15 @@
 
 mod alerts_table;
 pub mod api;
+mod cases_table;
+mod condition;
 mod engine;
 mod guard;
 mod hex;
 pub mod output;
 mod settings;
+mod state_columns;
+mod state_table;
 mod stored_table;
 
 pub use engine::{Answer, Engine, Question};

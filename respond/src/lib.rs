@@ -1,9 +1,9 @@
-//! Stage: alerts to people.
+//! Stage: case events to people and programs.
 //!
 //! # Layout
 //!
 //! - [`Respond`]: the stage, started and stopped; [`RespondSettings`] beside it.
-//! - `route`: which alerts go to which channel.
+//! - [`Route`]: which case events go to which channel.
 //! - `outbox`: one loop a channel: claim, send, settle, sleep; [`schedule`] says when to try again.
 //! - [`channel`]: what a channel is; one file for each kind.
 //! - [`destination`]: which addresses a channel may reach.
@@ -25,4 +25,5 @@ mod signature;
 pub use metrics::RespondMetrics;
 pub use notification::{BODY_BYTES_MAX, Notification};
 pub use respond::{Clock, Respond, RespondError, system_clock};
-pub use settings::{RespondSettings, WebhookSettings};
+pub use route::Route;
+pub use settings::{ChannelSettings, Limits, RespondSettings};

@@ -44,12 +44,12 @@ impl RespondMetrics {
         };
         registry.register(
             "respond_attempts",
-            "Attempts to deliver an alert, by channel and outcome",
+            "Attempts to deliver a case event, by channel and outcome",
             metrics.attempts.clone(),
         );
         registry.register(
             "respond_delivery_seconds",
-            "Time from recording an alert to its delivery, by channel",
+            "Time from recording a case event to its delivery, by channel",
             metrics.delivery_seconds.clone(),
         );
         registry.register(

@@ -1,19 +1,20 @@
-//! What a channel is given to say, and its form as a Standard Webhook.
+//! What a channel is given to say, and its form as JSON.
 
 use event::alert::{Explanation, Fact};
+use event::vocabulary::CaseChange;
 use event::{Alert, EventId, Timestamp};
 use serde::Serialize;
 
-/// An alert on its way to one channel.
+/// A case event on its way to one channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
-    /// The alert.
+    /// The event: a case was opened, became graver, or has another cause.
     pub alert: Alert,
     /// The time of this attempt.
     pub time: Timestamp,
 }
 
-/// A webhook's body is smaller than this; longer texts of the alert are cut until it is.
+/// A body is smaller than this; longer texts of the alert are cut until it is.
 pub const BODY_BYTES_MAX: usize = 20_000;
 
 /// Most characters of a text and most items of a list, tried in turn until the body fits. JSON
@@ -37,7 +38,7 @@ impl Notification {
         format!("alert_{}", self.alert.id)
     }
 
-    /// The body of a webhook, JSON smaller than [`BODY_BYTES_MAX`], the same for every attempt.
+    /// The event as JSON, smaller than [`BODY_BYTES_MAX`], the same for every attempt.
     /// `truncated` is true if texts were cut, which then end with `…`.
     pub fn body(&self) -> serde_json::Result<Vec<u8>> {
         let mut body = Vec::new();
@@ -51,12 +52,29 @@ impl Notification {
                 &self.alert
             };
             let timestamp = self.alert.time;
-            body = serde_json::to_vec(&Body { kind: "alert.created", timestamp, data, truncated })?;
+            body = serde_json::to_vec(&Body { kind: self.kind(), timestamp, data, truncated })?;
             if body.len() < BODY_BYTES_MAX {
                 break;
             }
         }
         Ok(body)
+    }
+
+    /// The body with its id in front, as one line with its end.
+    pub fn line(&self) -> serde_json::Result<Vec<u8>> {
+        let body = self.body()?;
+        let mut line = format!("{{\"id\":\"{}\",", self.id()).into_bytes();
+        line.extend_from_slice(body.get(1..).unwrap_or_default());
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self.alert.change {
+            CaseChange::Opened => "case.opened",
+            CaseChange::Escalated => "case.escalated",
+            CaseChange::Extended => "case.extended",
+        }
     }
 }
 
@@ -79,6 +97,7 @@ fn cut_alert(alert: &Alert, characters_max: usize, items_max: usize) -> Alert {
         counterfactual_manager: text(&why.counterfactual_manager),
     };
     Alert {
+        cause: text(&alert.cause),
         rule: text(&alert.rule),
         title: text(&alert.title),
         identity: optional(&alert.identity),
@@ -94,6 +113,7 @@ fn cut_alert(alert: &Alert, characters_max: usize, items_max: usize) -> Alert {
         explanation,
         attack: texts(&alert.attack),
         controls: texts(&alert.controls),
+        models: texts(&alert.models),
         ..alert.clone()
     }
 }

@@ -1,21 +1,20 @@
-//! The stage: alerts are recorded with their outbox, and one loop a channel delivers them.
+//! The stage: case events are recorded with their outbox, and one loop a channel delivers them.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use event::{Alert, EventId, Timestamp};
+use event::{Alert, Case, EventId, Timestamp};
 use sha2::{Digest, Sha256};
 use state::{State, StateError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::channel::webhook::WebhookChannel;
-use crate::destination::SystemResolver;
+use crate::channel::{Channel, Opening};
 use crate::metrics::RespondMetrics;
 use crate::outbox::Outbox;
-use crate::route::{self, Route};
-use crate::settings::{RespondSettings, WebhookSettings};
+use crate::route::Route;
+use crate::settings::{ChannelSettings, RespondSettings};
 use secret::SecretError;
 
 /// Tells the time. An argument, so that tests need not wait for a day.
@@ -25,7 +24,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Respond {
     state: State,
     clock: Clock,
-    routes: Vec<Route>,
+    /// Channel by channel what it is told.
+    routes: Vec<(String, Route)>,
     wakes: Vec<Arc<Notify>>,
     outboxes: TaskTracker,
 }
@@ -62,8 +62,8 @@ impl Respond {
         clock: Clock,
         shutdown: CancellationToken,
     ) -> Result<Self, RespondError> {
-        for webhook in &settings.webhooks {
-            state.release_claims(&webhook.name).await?;
+        for channel in &settings.channels {
+            state.release_claims(&channel.name).await?;
         }
         Self::start_beside(settings, state, metrics, clock, shutdown).await
     }
@@ -78,9 +78,9 @@ impl Respond {
         shutdown: CancellationToken,
     ) -> Result<Self, RespondError> {
         settings.check()?;
-        let mut started = Vec::with_capacity(settings.webhooks.len());
-        for webhook in &settings.webhooks {
-            started.push(Arc::new(outbox(webhook, &state, &metrics, &clock)?));
+        let mut started = Vec::with_capacity(settings.channels.len());
+        for channel in &settings.channels {
+            started.push(Arc::new(outbox(channel, &state, &metrics, &clock)?));
         }
         let outboxes = TaskTracker::new();
         for outbox in &started {
@@ -90,7 +90,8 @@ impl Respond {
             outboxes.spawn(Arc::clone(outbox).run(shutdown.clone()));
         }
         outboxes.close();
-        let routes = settings.webhooks.iter().map(Route::of).collect();
+        let routes = settings.channels.iter().map(|it| (it.name.clone(), it.route.clone()));
+        let routes = routes.collect();
         let wakes = started.iter().map(|outbox| Arc::clone(&outbox.wake)).collect();
         Ok(Self { state, clock, routes, wakes, outboxes })
     }
@@ -98,17 +99,22 @@ impl Respond {
     /// Whether [`start`](Self::start) would take these settings: addresses, secrets, limits.
     pub fn check(settings: &RespondSettings) -> Result<(), RespondError> {
         settings.check()?;
-        for webhook in &settings.webhooks {
-            WebhookChannel::new(webhook, Arc::new(SystemResolver))?;
-        }
-        Ok(())
+        settings.channels.iter().try_for_each(|channel| opened(channel).map(drop))
     }
 
-    /// Records alerts with a delivery to each channel that takes them, and wakes the channels.
-    /// Durable when it returns; returns the ids of the alerts that are new.
-    pub async fn record(&self, alerts: &[Alert]) -> Result<Vec<EventId>, StateError> {
-        let channels_of = |alert: &Alert| route::channels(&self.routes, alert);
-        let new = self.state.record_alerts(alerts, channels_of, (self.clock)()).await?;
+    /// Records cases as they are told, and their events with a delivery to each channel that takes
+    /// them, and wakes the channels. Durable when it returns; returns the ids of the events that
+    /// are new.
+    pub async fn record(
+        &self,
+        alerts: &[Alert],
+        cases: &[Case],
+    ) -> Result<Vec<EventId>, StateError> {
+        let channels_of = |alert: &Alert| {
+            let takers = self.routes.iter().filter(|(_, route)| route.takes(alert));
+            takers.map(|(channel, _)| channel.clone()).collect()
+        };
+        let new = self.state.record(alerts, cases, channels_of, (self.clock)()).await?;
         if !new.is_empty() {
             self.wake();
         }
@@ -134,18 +140,22 @@ pub fn system_clock() -> Clock {
     })
 }
 
+fn opened(settings: &ChannelSettings) -> Result<Box<dyn Channel>, RespondError> {
+    settings.kind.open(&Opening { name: &settings.name, limits: &settings.limits })
+}
+
 fn outbox(
-    settings: &WebhookSettings,
+    settings: &ChannelSettings,
     state: &State,
     metrics: &RespondMetrics,
     clock: &Clock,
 ) -> Result<Outbox, RespondError> {
     Ok(Outbox {
         name: settings.name.clone(),
-        target: format!("{:x}", Sha256::digest(&settings.url)),
-        channel: Box::new(WebhookChannel::new(settings, Arc::new(SystemResolver))?),
-        concurrency_max: settings.concurrency_max as usize,
-        lease_seconds: i64::from(settings.timeout_seconds) + LEASE_MARGIN_SECONDS,
+        target: format!("{:x}", Sha256::digest(settings.kind.receiver())),
+        channel: opened(settings)?,
+        concurrency_max: settings.limits.concurrency_max as usize,
+        lease_seconds: i64::from(settings.limits.timeout_seconds) + LEASE_MARGIN_SECONDS,
         state: state.clone(),
         clock: Arc::clone(clock),
         metrics: metrics.clone(),

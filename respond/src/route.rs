@@ -1,42 +1,45 @@
-//! Which alerts go to which channel.
-
-use std::collections::HashSet;
+//! Which case events go to which channel.
 
 use event::Alert;
 use event::alert::Severity;
+use event::vocabulary::CauseFamily;
+use serde::{Deserialize, Serialize};
 
-use crate::settings::WebhookSettings;
+/// What one channel is told; everything by default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Route {
+    /// Events this bad or worse.
+    pub severity_min: Severity,
+    /// Only events of these rules and baselines; all if empty.
+    pub rules: Vec<String>,
+    /// Only events of these servers; all if empty.
+    pub instances: Vec<String>,
+    /// Only events of cases of these families; all if empty.
+    pub families: Vec<CauseFamily>,
+}
 
-/// What one channel is told.
-#[derive(Clone, Debug)]
-pub(crate) struct Route {
-    channel: String,
-    severity_min: Severity,
-    /// Empty: every rule.
-    rules: HashSet<String>,
-    /// Empty: every server.
-    instances: HashSet<String>,
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            severity_min: Severity::Low,
+            rules: Vec::new(),
+            instances: Vec::new(),
+            families: Vec::new(),
+        }
+    }
 }
 
 impl Route {
-    pub(crate) fn of(settings: &WebhookSettings) -> Self {
-        Self {
-            channel: settings.name.clone(),
-            severity_min: settings.severity_min,
-            rules: settings.rules.iter().cloned().collect(),
-            instances: settings.instances.iter().cloned().collect(),
-        }
-    }
-
-    fn takes(&self, alert: &Alert) -> bool {
+    /// Whether the channel is told of the event.
+    pub(crate) fn takes(&self, alert: &Alert) -> bool {
         alert.severity >= self.severity_min
-            && (self.rules.is_empty() || self.rules.contains(&alert.rule))
-            && (self.instances.is_empty() || self.instances.contains(&alert.instance))
+            && is_listed(&self.rules, &alert.rule)
+            && is_listed(&self.instances, &alert.instance)
+            && is_listed(&self.families, &alert.family)
     }
 }
 
-/// Names of the channels that are told about the alert.
-pub(crate) fn channels(routes: &[Route], alert: &Alert) -> Vec<String> {
-    let takers = routes.iter().filter(|route| route.takes(alert));
-    takers.map(|route| route.channel.clone()).collect()
+fn is_listed<T: PartialEq>(list: &[T], item: &T) -> bool {
+    list.is_empty() || list.contains(item)
 }

@@ -1,19 +1,18 @@
-//! `GET /api/v1/alerts`: what detection found, newest first, and one alert with its deliveries.
+//! `GET /api/v1/alerts`: the events of cases, newest first, and one of them.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use event::alert::Severity;
-use event::{Alert, EventId};
+use event::Alert;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use state::{AlertFilter, Cursor};
+use state::AlertFilter;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Service;
 use super::auth::Caller;
-use super::page::{Filter, limit, moment, now};
+use super::page::{Filter, id, limit, moment, now, severity, state_cursor, word};
 use super::problem::Problem;
+use super::shapes::AlertShape;
 
 /// Filters; all of them must hold.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -22,6 +21,11 @@ use super::problem::Problem;
 pub(super) struct AlertQuery {
     /// low, medium, high or critical: this bad or worse.
     severity_min: Option<String>,
+    /// Events of this case: 32 hex digits.
+    case: Option<String>,
+    /// Family of causes: access, privilege, tampering, execution, injection, exfiltration,
+    /// impact or behaviour.
+    family: Option<String>,
     /// Rule or baseline.
     rule: Option<String>,
     /// Person or account.
@@ -44,7 +48,7 @@ pub(super) struct AlertQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AlertPage {
     /// The alerts.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<AlertShape>)]
     alerts: Vec<Alert>,
     /// Cursor of the next page; none at the end.
     next: Option<String>,
@@ -62,10 +66,7 @@ pub(super) async fn alerts(
     let begun = now();
     let asked = format!("{query:?}");
     let rows = limit(query.limit)?;
-    let after: Option<Cursor> = match &query.cursor {
-        Some(text) => Some(text.parse().map_err(|error| bad(&error))?),
-        None => None,
-    };
+    let after = state_cursor(query.cursor.as_ref())?;
     let page = service.state.alerts(&filter(query)?, rows, after).await?;
     service.record(&caller, "/api/v1/alerts", asked, begun, Ok(page.alerts.len())).await?;
     Ok(Json(AlertPage { alerts: page.alerts, next: page.next.map(|next| next.to_string()) }))
@@ -74,25 +75,27 @@ pub(super) async fn alerts(
 /// Shows one alert.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts", security(("token" = [])),
     params(("id" = String, Path, description = "32 hex digits")),
-    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+    responses((status = 200, body = AlertShape), (status = 404, body = Problem)))]
 pub(super) async fn alert(
     State(service): State<Service>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+    Path(text): Path<String>,
+) -> Result<Json<Alert>, Problem> {
     let begun = now();
-    let id: EventId = id.parse().map_err(|error| bad(&error))?;
+    let id = id(&text)?;
     let found = service.state.alert(id).await?;
     let rows = Ok(usize::from(found.is_some()));
     service.record(&caller, "/api/v1/alerts/{id}", id.to_string(), begun, rows).await?;
     let missing = || Problem::new(StatusCode::NOT_FOUND, format!("there is no alert {id}"));
-    let alert = found.ok_or_else(missing)?;
-    serde_json::to_value(alert).map(Json).map_err(|error| Problem::internal(&error))
+    found.map(Json).ok_or_else(missing)
 }
 
 fn filter(query: AlertQuery) -> Result<AlertFilter, Problem> {
     Ok(AlertFilter {
-        severity_min: query.severity_min.as_deref().map(severity).transpose()?,
+        severity_min: severity(query.severity_min.as_ref())?,
+        severities: Vec::new(),
+        case: query.case.as_deref().map(id).transpose()?,
+        family: word(query.family.as_ref())?,
         from: moment("from", query.from.as_ref())?,
         to: moment("to", query.to.as_ref())?,
         rule: query.rule,
@@ -100,17 +103,4 @@ fn filter(query: AlertQuery) -> Result<AlertFilter, Problem> {
         instance: query.instance,
         text: query.text,
     })
-}
-
-fn severity(text: &str) -> Result<Severity, Problem> {
-    let words = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
-    let found = words.into_iter().find(|word| word.as_str() == text);
-    let refusal = || {
-        Problem::bad_request(format!("`severity_min` is low, medium, high or critical: `{text}`"))
-    };
-    found.ok_or_else(refusal)
-}
-
-fn bad(error: &dyn std::error::Error) -> Problem {
-    Problem::bad_request(error.to_string())
 }

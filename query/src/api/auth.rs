@@ -6,7 +6,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use state::Scope;
+use state::{Scope, Token};
 
 use super::Service;
 use super::problem::Problem;
@@ -16,8 +16,21 @@ use super::problem::Problem;
 pub(super) struct Caller {
     /// The token's name.
     pub(super) name: String,
+    /// What it is good for.
+    scopes: Vec<Scope>,
     /// The other end of the connection.
     pub(super) address: SocketAddr,
+}
+
+impl Caller {
+    /// Whether the token has the scope, or a refusal.
+    pub(super) fn allows(&self, scope: Scope) -> Result<(), Problem> {
+        if self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin) {
+            return Ok(());
+        }
+        let detail = format!("the token `{}` has no scope `{}`", self.name, scope.as_str());
+        Err(Problem::new(StatusCode::FORBIDDEN, detail))
+    }
 }
 
 /// Lets a request pass that carries a living token with the scope `read`.
@@ -40,11 +53,12 @@ pub(super) async fn require_token(
         }
         Err(error) => return Problem::from(error).into_response(),
     };
-    if !token.allows(Scope::Read) {
-        let detail = format!("the token `{}` has no scope `read`", token.name);
-        return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+    let Token { name, scopes, .. } = token;
+    let caller = Caller { name, scopes, address };
+    if let Err(refusal) = caller.allows(Scope::Read) {
+        return refusal.into_response();
     }
-    request.extensions_mut().insert(Caller { name: token.name, address });
+    request.extensions_mut().insert(caller);
     next.run(request).await
 }
 

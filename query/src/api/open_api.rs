@@ -6,7 +6,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::{alerts, events, identities, probes, query, sources};
+use super::{alerts, cases, decisions, events, identities, probes, query, sources};
 
 /// Media type of errors: RFC 9457.
 const PROBLEM: &str = "application/problem+json";
@@ -15,8 +15,11 @@ const PROBLEM: &str = "application/problem+json";
 #[openapi(
     info(title = "Querywatch", description = "open database activity monitoring"),
     paths(
-        query::query, events::events, alerts::alerts, alerts::alert, identities::identities,
-        sources::sources, probes::healthz, probes::readyz, probes::metrics
+        query::query, events::events, alerts::alerts, alerts::alert, cases::cases, cases::case,
+        cases::change, decisions::exceptions, decisions::add_exception,
+        decisions::withdraw_exception, decisions::change_windows, decisions::add_change_window,
+        decisions::withdraw_change_window, identities::identities, sources::sources,
+        probes::healthz, probes::readyz, probes::metrics
     ),
     modifiers(&Token, &Answers)
 )]
@@ -40,7 +43,7 @@ struct Answers;
 impl Modify for Answers {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for (path, item) in &mut document.paths.paths {
-            let operations = [&mut item.get, &mut item.post];
+            let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
             for operation in operations.into_iter().flatten() {
                 let answers = &mut operation.responses.responses;
                 if path.starts_with("/api/v1/") {

@@ -4,15 +4,19 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::SystemTime;
 
-use axum::extract::{FromRequestParts, Query};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datafusion::common::ScalarValue;
-use event::Timestamp;
+use event::alert::Severity;
+use event::{EventId, Timestamp};
 use serde::de::DeserializeOwned;
+use state::{Cursor, InvalidCursor};
 
 use super::problem::Problem;
+use crate::state_columns::SEVERITIES;
 
 /// Rows of a page where the caller names no limit.
 pub(super) const LIMIT_DEFAULT: usize = 100;
@@ -36,6 +40,51 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Filter<T> {
         let Query(filter) = read.map_err(|error| Problem::bad_request(error.body_text()))?;
         Ok(Self(filter))
     }
+}
+
+/// A JSON body. What is wrong with it is a problem like any other.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = Bytes::from_request(request, state).await;
+        let bytes = bytes.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+        let read = serde_json::from_slice(&bytes);
+        read.map(Self).map_err(|error| Problem::bad_request(format!("the body: {error}")))
+    }
+}
+
+/// The id in a path.
+pub(super) fn id(text: &str) -> Result<EventId, Problem> {
+    let read = text.parse::<EventId>();
+    read.map_err(|error| Problem::bad_request(format!("{error}: `{text}`")))
+}
+
+/// A cursor of the state, if one is given.
+pub(super) fn state_cursor(text: Option<&String>) -> Result<Option<Cursor>, Problem> {
+    let refusal = |error: InvalidCursor| Problem::bad_request(error.to_string());
+    text.map(|text| text.parse().map_err(refusal)).transpose()
+}
+
+/// A word of a closed set, if one is given.
+pub(super) fn word<W>(text: Option<&String>) -> Result<Option<W>, Problem>
+where
+    W: FromStr<Err: Display>,
+{
+    let refusal = |error: W::Err| Problem::bad_request(error.to_string());
+    text.map(|text| text.parse().map_err(refusal)).transpose()
+}
+
+/// A severity, if one is given.
+pub(super) fn severity(text: Option<&String>) -> Result<Option<Severity>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let found = SEVERITIES.iter().copied().find(|word| word.as_str() == text);
+    let refusal = || {
+        Problem::bad_request(format!("`severity_min` is low, medium, high or critical: `{text}`"))
+    };
+    found.map(Some).ok_or_else(refusal)
 }
 
 /// A `WHERE` clause with its values; nothing a caller sends becomes SQL.

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use state::StateError;
+use state::{DecideError, StateError};
 use utoipa::ToSchema;
 
 use crate::QueryError;
@@ -39,6 +39,11 @@ impl Problem {
     /// The request is wrong.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// What is wrong.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// What happened inside stays in the log; the caller learns that it is not their fault.
@@ -77,6 +82,20 @@ impl From<QueryError> for Problem {
 impl From<StateError> for Problem {
     fn from(error: StateError) -> Self {
         Self::internal(&error)
+    }
+}
+
+impl From<DecideError> for Problem {
+    fn from(error: DecideError) -> Self {
+        let status = match &error {
+            DecideError::Decision(_) | DecideError::NoSuchCause | DecideError::Nothing => {
+                StatusCode::BAD_REQUEST
+            }
+            DecideError::Owner | DecideError::Note => StatusCode::BAD_REQUEST,
+            DecideError::NotHeld(_) | DecideError::TooMany => StatusCode::CONFLICT,
+            DecideError::State(cause) => return Self::internal(cause),
+        };
+        Self::new(status, error.to_string())
     }
 }
 

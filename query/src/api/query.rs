@@ -22,7 +22,7 @@ use crate::{Answer, Question};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueryRequest {
-    /// SQL over `events`, `rejects` and `alerts`; reads only.
+    /// SQL over `events`, `rejects`, `alerts` and `cases`; reads only.
     sql: String,
     /// Values of `$1`, `$2`, …: texts, numbers, truth values, null.
     #[serde(default)]

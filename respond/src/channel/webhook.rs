@@ -11,15 +11,28 @@ use event::Timestamp;
 use reqwest::dns::Resolve;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
+use secret::SecretSource;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::channel::{Channel, Receipt, SendError};
-use crate::destination::{GuardedResolver, check_url};
+use crate::channel::{Channel, Kind, Opening, Receipt, SendError};
+use crate::destination::{GuardedResolver, SystemResolver, check_url};
 use crate::notification::Notification;
 use crate::respond::RespondError;
 use crate::schedule::retry_after;
-use crate::settings::WebhookSettings;
 use crate::signature::{SigningKey, sign};
+
+/// `webhook`: one receiver of Standard Webhooks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Where case events are posted to.
+    pub url: String,
+    /// One secret, or two while one replaces the other: `whsec_` and base64 of 24 to 64 bytes.
+    pub secrets: Vec<SecretSource>,
+    /// Allows addresses inside your network, and http.
+    pub allow_private: bool,
+}
 
 /// A receiver of Standard Webhooks. Connections are kept and used again.
 pub struct WebhookChannel {
@@ -39,18 +52,17 @@ const ANSWER_CHARACTERS_MAX: usize = 200;
 impl WebhookChannel {
     /// Checks the address, reads the secrets, and prepares connections that resolve names through
     /// `lookup`, guarded.
-    pub fn new(settings: &WebhookSettings, lookup: Arc<dyn Resolve>) -> Result<Self, RespondError> {
-        let setting = |field: &str| format!("respond.webhooks `{}`: {field}", settings.name);
+    pub fn new(
+        settings: &WebhookSettings,
+        opening: &Opening<'_>,
+        lookup: Arc<dyn Resolve>,
+    ) -> Result<Self, RespondError> {
+        let setting = |field: &str| opening.setting::<WebhookSettings>(field);
         let wrong = |problem: String| RespondError::Settings { setting: setting("url"), problem };
         let url = Url::parse(&settings.url)
             .map_err(|error| wrong(format!("is not a web address: {error}")))?;
         check_url(&url, settings.allow_private).map_err(|error| wrong(error.to_string()))?;
-        let mut keys = Vec::with_capacity(settings.secrets.len());
-        for source in &settings.secrets {
-            let secret = source.read(&setting("secrets"))?;
-            let key = SigningKey::parse(secret.expose());
-            keys.push(key.map_err(|error| source.error(&setting("secrets"), error.to_string()))?);
-        }
+        let keys = keys(settings, &setting("secrets"))?;
         let client = Client::builder()
             .user_agent(concat!("querywatch/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -59,13 +71,39 @@ impl WebhookChannel {
             .https_only(!settings.allow_private)
             .dns_resolver(Arc::new(GuardedResolver::new(lookup, settings.allow_private)))
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(Duration::from_secs(settings.timeout_seconds.into()))
-            .pool_max_idle_per_host(settings.concurrency_max as usize)
+            .timeout(Duration::from_secs(opening.limits.timeout_seconds.into()))
+            .pool_max_idle_per_host(opening.limits.concurrency_max as usize)
             .tcp_nodelay(true)
             .build()
             .map_err(|error| wrong(format!("cannot be prepared: {}", chain(&error))))?;
         Ok(Self { client, url, keys })
     }
+}
+
+impl Kind for WebhookSettings {
+    const NAME: &'static str = "webhook";
+
+    fn receiver(&self) -> &str {
+        &self.url
+    }
+
+    fn open(&self, opening: &Opening<'_>) -> Result<Box<dyn Channel>, RespondError> {
+        Ok(Box::new(WebhookChannel::new(self, opening, Arc::new(SystemResolver))?))
+    }
+}
+
+fn keys(settings: &WebhookSettings, setting: &str) -> Result<Vec<SigningKey>, RespondError> {
+    if !(1..=2).contains(&settings.secrets.len()) {
+        let problem = "must name one secret, or two while one replaces the other".to_owned();
+        return Err(RespondError::Settings { setting: setting.to_owned(), problem });
+    }
+    let mut keys = Vec::with_capacity(settings.secrets.len());
+    for source in &settings.secrets {
+        let secret = source.read(setting)?;
+        let key = SigningKey::parse(secret.expose());
+        keys.push(key.map_err(|error| source.error(setting, error.to_string()))?);
+    }
+    Ok(keys)
 }
 
 #[async_trait]

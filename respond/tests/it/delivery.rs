@@ -5,56 +5,83 @@ use std::time::Instant;
 
 use event::Alert;
 use event::alert::{Fact, Severity};
-use respond::{BODY_BYTES_MAX, Notification, WebhookSettings};
+use event::vocabulary::{CaseChange, CauseFamily};
+use respond::channel::webhook::WebhookSettings;
+use respond::{BODY_BYTES_MAX, ChannelSettings, Notification, Route};
 use secret::SecretSource;
 
 use crate::receiver::{Answer, Receiver};
-use crate::{KEYS, Stage, alert, folder, second, webhook};
+use crate::{KEYS, Stage, alert, channel, folder, second, webhook, webhook_settings};
 
 #[tokio::test]
 async fn signed_by_every_secret() {
     let folder = folder();
     let receiver = Receiver::start([]).await;
     let secrets = [0, 1].map(|number| SecretSource::File(folder.path().join(number.to_string())));
-    let settings =
-        WebhookSettings { secrets: secrets.to_vec(), ..webhook(&folder, &receiver.url()) };
-    let stage = Stage::start(&folder, vec![settings], 1_000).await;
+    let secrets = secrets.to_vec();
+    let settings = WebhookSettings { secrets, ..webhook_settings(&folder, &receiver.url()) };
+    let stage = Stage::start(&folder, vec![channel(&settings)], 1_000).await;
     let sent = alert(1, Severity::High);
-    stage.respond.record(std::slice::from_ref(&sent)).await.expect("recorded");
+    stage.respond.record(std::slice::from_ref(&sent), &[]).await.expect("recorded");
     let received = receiver.until(1).await.remove(0);
     assert_eq!(received.id, format!("alert_{}", sent.id));
     assert_eq!(received.timestamp, "1000");
     let signatures: Vec<_> = received.signature.split(' ').collect();
     assert_eq!(signatures, KEYS.map(|key| received.expected_signature(&key)));
     let body = received.json();
-    assert_eq!((&body["type"], &body["truncated"]), (&"alert.created".into(), &().into()));
+    assert_eq!((&body["type"], &body["truncated"]), (&"case.opened".into(), &().into()));
     assert_eq!(body["timestamp"], sent.time.to_string());
     assert_eq!(serde_json::from_value::<Alert>(body["data"].clone()).expect("an alert"), sent);
     stage.stop().await;
 }
 
 #[tokio::test]
-async fn routed_by_severity_rule_and_instance() {
+async fn routed_by_severity_rule_instance_and_family() {
     let folder = folder();
     let receiver = Receiver::start([]).await;
-    let named =
-        |name: &str| WebhookSettings { name: name.into(), ..webhook(&folder, &receiver.url()) };
+    let named = |name: &str, route: Route| ChannelSettings {
+        name: name.into(),
+        route,
+        ..webhook(&folder, &receiver.url())
+    };
+    let any = Route::default;
     let channels = vec![
-        WebhookSettings { severity_min: Severity::High, ..named("severe") },
-        WebhookSettings { rules: vec!["D01".into(), "D09".into()], ..named("rule") },
-        WebhookSettings { instances: vec!["billing".into()], ..named("elsewhere") },
+        named("severe", Route { severity_min: Severity::High, ..any() }),
+        named("rule", Route { rules: vec!["D01".into(), "D09".into()], ..any() }),
+        named("elsewhere", Route { instances: vec!["billing".into()], ..any() }),
+        named("family", Route { families: vec![CauseFamily::Impact], ..any() }),
     ];
     let stage = Stage::start(&folder, channels, 1_000).await;
     let other = Alert { rule: "D02".into(), ..alert(3, Severity::Low) };
-    let alerts = [alert(1, Severity::Critical), alert(2, Severity::Medium), other];
-    stage.respond.record(&alerts).await.expect("recorded");
-    receiver.until(3).await;
+    let impact = Alert { family: CauseFamily::Impact, ..alert(2, Severity::Medium) };
+    let alerts = [alert(1, Severity::Critical), impact, other];
+    stage.respond.record(&alerts, &[]).await.expect("recorded");
+    receiver.until(4).await;
     let mut told = Vec::new();
     for alert in &alerts {
         let deliveries = stage.state.deliveries(alert.id).await.expect("read");
         told.push(deliveries.into_iter().map(|it| it.channel).collect::<Vec<_>>());
     }
-    assert_eq!(told, [vec!["rule", "severe"], vec!["rule"], vec![]]);
+    assert_eq!(told, [vec!["rule", "severe"], vec!["family", "rule"], vec![]]);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn what_happened_to_the_case_is_the_type() {
+    let folder = folder();
+    let receiver = Receiver::start([]).await;
+    let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
+    let changes = [CaseChange::Opened, CaseChange::Escalated, CaseChange::Extended];
+    for (number, change) in (0..).zip(changes) {
+        let event = Alert { change, ..alert(number, Severity::High) };
+        stage.respond.record(&[event], &[]).await.expect("recorded");
+        receiver.until(number as usize + 1).await;
+    }
+    let received = receiver.received();
+    let types: Vec<_> = received.iter().map(|it| it.json()["type"].to_string()).collect();
+    assert_eq!(types, ["\"case.opened\"", "\"case.escalated\"", "\"case.extended\""]);
+    let case = received[0].json()["data"]["case_id"].clone();
+    assert!(received.iter().all(|it| it.json()["data"]["case_id"] == case), "one case");
     stage.stop().await;
 }
 
@@ -62,7 +89,8 @@ async fn routed_by_severity_rule_and_instance() {
 async fn worst_first_over_one_connection() {
     let folder = folder();
     let receiver = Receiver::start([]).await;
-    let settings = WebhookSettings { concurrency_max: 1, ..webhook(&folder, &receiver.url()) };
+    let mut settings = webhook(&folder, &receiver.url());
+    settings.limits.concurrency_max = 1;
     let stage = Stage::start(&folder, vec![settings], 1_000).await;
     let alerts = [
         alert(1, Severity::Low),
@@ -70,7 +98,7 @@ async fn worst_first_over_one_connection() {
         alert(2, Severity::Critical),
         alert(4, Severity::Medium),
     ];
-    stage.respond.record(&alerts).await.expect("recorded");
+    stage.respond.record(&alerts, &[]).await.expect("recorded");
     let received = receiver.until(4).await;
     let order: Vec<String> = received.iter().map(|it| it.json()["timestamp"].to_string()).collect();
     assert_eq!(order, [2, 3, 4, 1].map(|n| format!("\"{}\"", second(n))));
@@ -84,10 +112,11 @@ async fn concurrency_is_bounded_and_used() {
     let folder = folder();
     let slow = || Answer { after: std::time::Duration::from_millis(300), ..Answer::status(204) };
     let receiver = Receiver::start((0..6).map(|_| slow())).await;
-    let settings = WebhookSettings { concurrency_max: 3, ..webhook(&folder, &receiver.url()) };
+    let mut settings = webhook(&folder, &receiver.url());
+    settings.limits.concurrency_max = 3;
     let stage = Stage::start(&folder, vec![settings], 1_000).await;
     let alerts: Vec<_> = (0..6).map(|number| alert(number, Severity::Low)).collect();
-    stage.respond.record(&alerts).await.expect("recorded");
+    stage.respond.record(&alerts, &[]).await.expect("recorded");
     receiver.until(3).await;
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     assert_eq!(receiver.received().len(), 3);
@@ -103,7 +132,7 @@ async fn soon_after_it_is_recorded() {
     let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
     let mut waits = Vec::new();
     for number in 0..30 {
-        stage.respond.record(&[alert(number, Severity::High)]).await.expect("recorded");
+        stage.respond.record(&[alert(number, Severity::High)], &[]).await.expect("recorded");
         let recorded = Instant::now();
         let received = receiver.until(waits.len() + 1).await;
         let arrived = received.last().expect("one").at;
@@ -122,6 +151,8 @@ fn large_and_hostile_alerts_become_small_bodies() {
         let facts: Vec<_> = (0..100).map(|n| Fact::new(text.clone(), n)).collect();
         let mut large = alert(number as u64, Severity::Critical);
         large.title = text.clone();
+        large.cause = text.clone();
+        large.models = vec![text.clone(); 300];
         large.statement = Some(text.clone());
         large.identity = Some(text.clone());
         large.session = Some(text.clone());

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod destination;
+mod file;
 mod outcome;
 mod receiver;
 mod restart;
@@ -13,10 +14,12 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use event::alert::{Detector, Explanation, Severity};
-use event::vocabulary::Evidence;
+use event::vocabulary::{CaseChange, CauseFamily, Evidence};
 use event::{Alert, EventId, Timestamp};
 use prometheus_client::registry::Registry;
-use respond::{Respond, RespondMetrics, RespondSettings, WebhookSettings};
+use respond::channel::ChannelKind;
+use respond::channel::webhook::WebhookSettings;
+use respond::{ChannelSettings, Respond, RespondMetrics, RespondSettings};
 use secret::SecretSource;
 use state::State;
 use tempfile::TempDir;
@@ -36,7 +39,7 @@ struct Stage {
 
 impl Stage {
     /// Starts over the state in the folder, at the given second.
-    async fn start(folder: &TempDir, webhooks: Vec<WebhookSettings>, at: i64) -> Self {
+    async fn start(folder: &TempDir, channels: Vec<ChannelSettings>, at: i64) -> Self {
         let path = folder.path().join("state.sqlite");
         let state = State::open(&path).await.expect("a state");
         let seconds = Arc::new(AtomicI64::new(at));
@@ -45,7 +48,7 @@ impl Stage {
         let mut registry = Registry::default();
         let metrics = RespondMetrics::register(&mut registry);
         let shutdown = CancellationToken::new();
-        let settings = RespondSettings { webhooks };
+        let settings = RespondSettings { channels };
         let respond =
             Respond::start(&settings, state.clone(), metrics, clock, shutdown.clone()).await;
         Self { respond: respond.expect("started"), state, registry, seconds, shutdown }
@@ -82,19 +85,26 @@ fn folder() -> TempDir {
 }
 
 /// A channel to a receiver on this machine.
-fn webhook(folder: &TempDir, url: &str) -> WebhookSettings {
-    WebhookSettings {
-        name: "soc".into(),
-        url: url.into(),
-        secrets: vec![SecretSource::File(folder.path().join("0"))],
-        allow_private: true,
-        ..Default::default()
-    }
+fn webhook(folder: &TempDir, url: &str) -> ChannelSettings {
+    channel(&webhook_settings(folder, url))
+}
+
+fn webhook_settings(folder: &TempDir, url: &str) -> WebhookSettings {
+    let secrets = vec![SecretSource::File(folder.path().join("0"))];
+    WebhookSettings { url: url.into(), secrets, allow_private: true }
+}
+
+fn channel(settings: &WebhookSettings) -> ChannelSettings {
+    ChannelSettings::new("soc", ChannelKind::new(settings).expect("settings"))
 }
 
 fn alert(number: u64, severity: Severity) -> Alert {
     Alert {
         id: EventId::of(&[b"alert", &number.to_le_bytes()]),
+        case_id: EventId([8; 16]),
+        change: CaseChange::Opened,
+        family: CauseFamily::Exfiltration,
+        cause: "table cards".into(),
         time: second(number as i64),
         first_time: second(number as i64),
         rule: "D01".into(),
@@ -117,6 +127,7 @@ fn alert(number: u64, severity: Severity) -> Alert {
         attack: vec![],
         controls: vec![],
         risk: 50.0,
+        models: vec![],
     }
 }
 

@@ -23,7 +23,7 @@ async fn failure_is_tried_again_under_the_same_id() {
     let folder = folder();
     let receiver = Receiver::start([Answer::status(500), Answer::status(401)]).await;
     let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
-    stage.respond.record(&[alert(1, Severity::High)]).await.expect("recorded");
+    stage.respond.record(&[alert(1, Severity::High)], &[]).await.expect("recorded");
     settled(&stage, 1, 1).await;
     stage.advance(4);
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -65,11 +65,11 @@ async fn receiver_that_asks_for_time_gets_it() {
         let folder_of_state = crate::folder();
         let settings = vec![webhook(&folder, &receiver.url())];
         let stage = Stage::start(&folder_of_state, settings, 1_000).await;
-        stage.respond.record(&[alert(1, Severity::High)]).await.expect("recorded");
+        stage.respond.record(&[alert(1, Severity::High)], &[]).await.expect("recorded");
         let delivery = settled(&stage, 1, 1).await;
         let next = delivery.next_attempt.expect("waits").0 / 1_000_000 - 1_000;
         assert!((wait..=wait * 6 / 5).contains(&next), "{next} seconds");
-        stage.respond.record(&[alert(2, Severity::Critical)]).await.expect("recorded");
+        stage.respond.record(&[alert(2, Severity::Critical)], &[]).await.expect("recorded");
         stage.advance(wait - 1);
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(receiver.received().len(), 1, "nothing else is sent to it either");
@@ -87,7 +87,7 @@ async fn redirect_is_refused_and_not_followed() {
     let receiver = Receiver::start(answers).await;
     let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
     let alerts = [alert(1, Severity::High), alert(2, Severity::Low)];
-    stage.respond.record(&alerts).await.expect("recorded");
+    stage.respond.record(&alerts, &[]).await.expect("recorded");
     for number in [1, 2] {
         let delivery = settled(&stage, number, 1).await;
         assert_eq!(delivery.status, DeliveryStatus::Refused);
@@ -102,9 +102,9 @@ async fn gone_receiver_disables_its_channel_until_replaced() {
     let folder = folder();
     let receiver = Receiver::start([Answer::status(410)]).await;
     let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
-    stage.respond.record(&[alert(1, Severity::High)]).await.expect("recorded");
+    stage.respond.record(&[alert(1, Severity::High)], &[]).await.expect("recorded");
     settled(&stage, 1, 1).await;
-    stage.respond.record(&[alert(2, Severity::High)]).await.expect("recorded");
+    stage.respond.record(&[alert(2, Severity::High)], &[]).await.expect("recorded");
     stage.advance(1_000_000);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(receiver.received().len(), 1);
@@ -136,13 +136,13 @@ async fn hostile_answers_are_bounded_and_plain() {
     binary.body = vec![0xff; 100_000];
     let receiver = Receiver::start([hostile, binary]).await;
     let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
-    stage.respond.record(&[alert(1, Severity::High)]).await.expect("recorded");
+    stage.respond.record(&[alert(1, Severity::High)], &[]).await.expect("recorded");
     let delivery = settled(&stage, 1, 1).await;
     let detail = &delivery.attempts[0].detail;
     assert!(detail.starts_with("the receiver answered 500: [2J"), "{detail}");
     assert!(detail.chars().count() < 300 && !detail.contains('\u{202e}'), "{detail}");
     assert!(!detail.chars().any(char::is_control), "{detail}");
-    stage.respond.record(&[alert(2, Severity::High)]).await.expect("recorded");
+    stage.respond.record(&[alert(2, Severity::High)], &[]).await.expect("recorded");
     assert_eq!(settled(&stage, 2, 1).await.status, DeliveryStatus::Refused);
     stage.stop().await;
 }
@@ -153,16 +153,16 @@ async fn silent_receiver_is_given_up_in_time_and_dead_one_at_the_end() {
     let silent = Answer { after: Duration::from_secs(60), ..Answer::status(204) };
     let receiver = Receiver::start([silent]).await;
     let mut settings = webhook(&folder, &receiver.url());
-    settings.timeout_seconds = 1;
+    settings.limits.timeout_seconds = 1;
     let stage = Stage::start(&folder, vec![settings.clone()], 1_000).await;
-    stage.respond.record(&[alert(1, Severity::High)]).await.expect("recorded");
+    stage.respond.record(&[alert(1, Severity::High)], &[]).await.expect("recorded");
     let delivery = settled(&stage, 1, 1).await;
     assert_eq!(delivery.attempts[0].outcome, "failed");
     assert!(!delivery.attempts[0].detail.contains("http"), "the address may be a secret");
     stage.stop().await;
 
-    settings.url = "http://127.0.0.1:1/hook".into();
-    let stage = Stage::start(&folder, vec![settings], 2_000).await;
+    let dead = webhook(&folder, "http://127.0.0.1:1/hook");
+    let stage = Stage::start(&folder, vec![dead], 2_000).await;
     for attempts in 2..=10 {
         stage.advance(30 * 3_600);
         settled(&stage, 1, attempts).await;

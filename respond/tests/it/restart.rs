@@ -20,7 +20,7 @@ fn killed_in_mid_flight_delivers_after_restart() {
     let killed = tokio::runtime::Runtime::new().expect("a runtime");
     killed.block_on(async {
         let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
-        stage.respond.record(&alerts).await.expect("recorded");
+        stage.respond.record(&alerts, &[]).await.expect("recorded");
         receiver.until(6).await;
     });
     // No shutdown, no settlement: every task stops where it stands.
@@ -31,7 +31,7 @@ fn killed_in_mid_flight_delivers_after_restart() {
     world.block_on(async {
         // The same second: what was claimed has not run out, and is taken over.
         let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
-        let again = stage.respond.record(&alerts).await.expect("recorded again");
+        let again = stage.respond.record(&alerts, &[]).await.expect("recorded again");
         assert!(again.is_empty(), "a replay records nothing twice");
         crate::until("an empty outbox", || async {
             stage.state.pending("soc").await.expect("counted") == 0
@@ -54,7 +54,7 @@ async fn graceful_stop_lets_attempts_end() {
     let slow = Answer { after: Duration::from_millis(300), ..Answer::status(204) };
     let receiver = Receiver::start([slow]).await;
     let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
-    stage.respond.record(&[alert(1, Severity::High)]).await.expect("recorded");
+    stage.respond.record(&[alert(1, Severity::High)], &[]).await.expect("recorded");
     receiver.until(1).await;
     stage.shutdown.cancel();
     stage.respond.stopped().await;

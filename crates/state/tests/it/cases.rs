@@ -178,13 +178,14 @@ fn pages_join_to_the_whole_list_in_order() {
     proptest!(config, |(tellings in cases, limit in 1usize..20)| {
         runtime.block_on(async {
             let (_folder, state) = new_state().await;
-            let told: Vec<_> =
-                tellings.iter().map(|&(n, signals, at)| case(n, signals, at, Severity::Low)).collect();
+            let read = |&(n, signals, at)| case(n, signals, at, Severity::Low);
+            let told: Vec<_> = tellings.iter().map(read).collect();
             tell(&state, &told, 0).await;
             let ids: BTreeSet<_> = told.iter().map(|it| it.id).collect();
             let (mut seen, mut cursor) = (Vec::new(), None);
             loop {
-                let page = state.cases(&CaseFilter::default(), limit, cursor).await.expect("a page");
+                let filter = CaseFilter::default();
+                let page = state.cases(&filter, limit, cursor).await.expect("a page");
                 seen.extend(page.cases.iter().map(|it| (it.case.updated, it.case.id)));
                 let Some(next) = page.next else { break };
                 cursor = Some(next.to_string().parse().expect("a cursor"));
@@ -216,35 +217,21 @@ fn pages_join_to_the_whole_list_in_order() {
     });
 }
 
-/// Told twice in batches of hundreds. A hundred thousand of them took 18 s on two busy cores.
+/// Batches of hundreds, each told twice: more cases than any page or cache holds.
 #[tokio::test]
-async fn many_cases_are_recorded_in_time_that_does_not_grow() {
+async fn many_cases_are_kept_once_each() {
     let (_folder, state) = new_state().await;
-    let mut rounds = Vec::new();
-    for (round, signals) in [(0, 1), (1, 2)] {
-        for tenth in 0..10u64 {
-            let begun = std::time::Instant::now();
-            for batch in 0..5u64 {
-                let first = (tenth * 5 + batch) * 400;
-                let numbers = first..first + 400;
-                let cases: Vec<_> =
-                    numbers.map(|n| case(n, signals, n as i64, Severity::High)).collect();
-                tell(&state, &cases, round).await;
-            }
-            rounds.push(begun.elapsed());
+    for signals in [1, 2] {
+        for first in (0..10_000u64).step_by(400) {
+            let told = (first..first + 400).map(|n| case(n, signals, n as i64, Severity::High));
+            tell(&state, &told.collect::<Vec<_>>(), 0).await;
         }
     }
-    let total: std::time::Duration = rounds.iter().sum();
-    println!("40,000 tellings of 20,000 cases: {total:?}; by 2,000: {rounds:?}");
     let counts = state.counts().await.expect("counted");
-    assert_eq!(counts.cases, [(CaseStatus::Open, Severity::High, 20_000)]);
-    let (early, late): (Vec<_>, Vec<_>) = (rounds[1..4].to_vec(), rounds[17..20].to_vec());
-    let (early, late) = (early.iter().min(), late.iter().min());
-    assert!(late < early.map(|it| *it * 8).as_ref(), "{rounds:?}");
-    let begun = std::time::Instant::now();
-    let page = state.cases(&CaseFilter::default(), PAGE_MAX, None).await.expect("a page");
+    assert_eq!(counts.cases, [(CaseStatus::Open, Severity::High, 10_000)]);
+    let page = state.cases(&CaseFilter::default(), usize::MAX, None).await.expect("a page");
     assert_eq!(page.cases.len(), PAGE_MAX);
-    println!("a page of {PAGE_MAX}: {:?}", begun.elapsed());
+    assert!(page.cases.iter().all(|kept| kept.case.signals == 2));
 }
 
 #[tokio::test]
