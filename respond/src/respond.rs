@@ -8,7 +8,6 @@ use sha2::{Digest, Sha256};
 use state::{State, StateError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::channel::webhook::WebhookChannel;
 use crate::destination::SystemResolver;
@@ -26,8 +25,7 @@ pub struct Respond {
     state: State,
     clock: Clock,
     routes: Vec<Route>,
-    wakes: Vec<Arc<Notify>>,
-    outboxes: TaskTracker,
+    outboxes: Vec<Arc<Outbox>>,
 }
 
 /// Why the stage could not start.
@@ -53,19 +51,18 @@ pub enum RespondError {
 const LEASE_MARGIN_SECONDS: i64 = 30;
 
 impl Respond {
-    /// Checks the settings, takes over what an earlier run left, and starts to deliver. Ends with
-    /// `shutdown`. For the only process that delivers from a state.
+    /// Checks the settings and takes over what an earlier run left. For the only process that
+    /// delivers from a state; [`send`](Self::send) delivers.
     pub async fn start(
         settings: &RespondSettings,
         state: State,
         metrics: RespondMetrics,
         clock: Clock,
-        shutdown: CancellationToken,
     ) -> Result<Self, RespondError> {
         for webhook in &settings.webhooks {
             state.release_claims(&webhook.name).await?;
         }
-        Self::start_beside(settings, state, metrics, clock, shutdown).await
+        Self::start_beside(settings, state, metrics, clock).await
     }
 
     /// As [`start`](Self::start), but other processes may deliver from the same state: what one
@@ -75,24 +72,17 @@ impl Respond {
         state: State,
         metrics: RespondMetrics,
         clock: Clock,
-        shutdown: CancellationToken,
     ) -> Result<Self, RespondError> {
         settings.check()?;
-        let mut started = Vec::with_capacity(settings.webhooks.len());
+        let mut outboxes = Vec::with_capacity(settings.webhooks.len());
         for webhook in &settings.webhooks {
-            started.push(Arc::new(outbox(webhook, &state, &metrics, &clock)?));
+            outboxes.push(Arc::new(outbox(webhook, &state, &metrics, &clock)?));
         }
-        let outboxes = TaskTracker::new();
-        for outbox in &started {
+        for outbox in &outboxes {
             take_over(outbox).await?;
         }
-        for outbox in &started {
-            outboxes.spawn(Arc::clone(outbox).run(shutdown.clone()));
-        }
-        outboxes.close();
         let routes = settings.webhooks.iter().map(Route::of).collect();
-        let wakes = started.iter().map(|outbox| Arc::clone(&outbox.wake)).collect();
-        Ok(Self { state, clock, routes, wakes, outboxes })
+        Ok(Self { state, clock, routes, outboxes })
     }
 
     /// Whether [`start`](Self::start) would take these settings: addresses, secrets, limits.
@@ -117,12 +107,15 @@ impl Respond {
 
     /// Has every channel look at its outbox now, such as after one was enabled.
     pub fn wake(&self) {
-        self.wakes.iter().for_each(|wake| wake.notify_one());
+        self.outboxes.iter().for_each(|outbox| outbox.wake.notify_one());
     }
 
-    /// Waits until every channel has ended after shutdown: seconds at most.
-    pub async fn stopped(&self) {
-        self.outboxes.wait().await;
+    /// Delivers to one channel until `shutdown`, then ends within seconds. Whoever calls it sees
+    /// to it that it goes on: what it had claimed when it broke off is due again after a while.
+    pub async fn send(&self, channel: &str, shutdown: CancellationToken) {
+        if let Some(outbox) = self.outboxes.iter().find(|outbox| outbox.name == channel) {
+            Arc::clone(outbox).run(shutdown).await;
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use respond::destination::check_url;
 use respond::{Notification, Respond, RespondMetrics, RespondSettings, system_clock};
 use secret::SecretSource;
 use state::State;
-use tokio_util::sync::CancellationToken;
 
 use crate::receiver::Receiver;
 use crate::{alert, folder, second, webhook};
@@ -107,9 +106,7 @@ async fn wrong_settings_are_refused_by_name() {
     for (webhooks, expected) in cases {
         let metrics = RespondMetrics::register(&mut Registry::default());
         let settings = RespondSettings { webhooks };
-        let shutdown = CancellationToken::new();
-        let started =
-            Respond::start(&settings, state.clone(), metrics, system_clock(), shutdown).await;
+        let started = Respond::start(&settings, state.clone(), metrics, system_clock()).await;
         let message = started.err().expect("refused").to_string();
         assert!(message.contains(expected), "{message}");
         assert!(!message.contains("hunter2"), "{message}");
