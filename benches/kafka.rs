@@ -194,7 +194,7 @@ fn latency() {
     };
     println!("{EVENTS_PER_SECOND} events/s for {LATENCY_SECONDS} s; write(2) to webhook:");
     let (first, rest) = attacks.split_at(FIRST_SECONDS * ATTACKS_PER_SECOND);
-    for (when, attacks) in [("first seconds, which open a day", first), ("then", rest)] {
+    for (when, attacks) in [("first seconds", first), ("then", rest)] {
         let mut milliseconds: Vec<f64> =
             attacks.iter().filter_map(took).map(|took| took.as_secs_f64() * 1e3).collect();
         milliseconds.sort_by(f64::total_cmp);

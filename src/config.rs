@@ -1,14 +1,12 @@
-//! Every setting: read from one TOML file and the environment, checked before anything starts.
+//! The settings: read from one TOML file and the environment, checked before anything starts.
 //!
-//! Each section is owned by the crate that it configures. `querywatch.toml` shows every setting
-//! with its default; a test keeps the two equal.
+//! Each section is owned by the crate or module that it configures. `querywatch.toml` shows every
+//! setting with its default; a test keeps the two equal.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
-use ingest::LogSettings;
-use ingest::source::FileSourceSettings;
-use serde::{Deserialize, Serialize};
+use anyhow::{Context, bail};
+use pipeline::Settings;
 use toml::{Table, Value};
 
 /// The settings with their comments, as `config defaults` prints them.
@@ -20,126 +18,39 @@ const PLACES: [&str; 2] = ["querywatch.toml", "/etc/querywatch/querywatch.toml"]
 /// `QUERYWATCH__QUERY__ADDRESS=127.0.0.1:9000` sets `query.address`.
 const ENVIRONMENT_PREFIX: &str = "QUERYWATCH__";
 
-/// All settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Folder for everything that is kept.
-    pub data: PathBuf,
-    /// What is watched.
-    pub sources: Vec<SourceConfig>,
-    pub bus: bus::BusSettings,
-    pub lake: lake::LakeSettings,
-    pub detect: detect::DetectSettings,
-    pub respond: respond::RespondSettings,
-    pub query: query::QuerySettings,
+/// Reads the file, or the first of the usual places that exists, or the defaults; then the
+/// environment.
+pub fn load(file: Option<&Path>) -> anyhow::Result<Settings> {
+    let found = file
+        .map(Path::to_path_buf)
+        .or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.is_file()));
+    let variables = std::env::vars().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX));
+    let Some(path) = found else { return parse("", variables) };
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("the settings in {} cannot be read", path.display()))?;
+    parse(&text, variables).with_context(|| format!("the settings in {} are wrong", path.display()))
 }
 
-/// `[[sources]]`: one set of log files of one server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourceConfig {
-    /// Name of the source; unique.
-    pub name: String,
-    /// Name of the server or cluster the logs are of; the source's name if not given.
-    pub instance: Option<String>,
-    /// What is read, and where it is.
-    #[serde(default)]
-    pub files: FileSourceSettings,
-    /// How it is read.
-    #[serde(default)]
-    pub log: LogSettings,
+/// Reads settings from text; variables of the environment win over it.
+pub fn parse(
+    text: &str,
+    variables: impl Iterator<Item = (String, String)>,
+) -> anyhow::Result<Settings> {
+    // The text alone first: its errors name line and column, which a changed table cannot.
+    let _: Settings = toml::from_str(text)?;
+    let mut table: Table = toml::from_str(text)?;
+    for (name, value) in variables {
+        let path = name.trim_start_matches(ENVIRONMENT_PREFIX).to_lowercase();
+        set(&mut table, &path, &value).with_context(|| format!("the variable {name}"))?;
+    }
+    let settings: Settings = table.try_into().context("a variable of the environment is wrong")?;
+    settings.check()?;
+    Ok(settings)
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            data: PathBuf::from("querywatch-data"),
-            sources: Vec::new(),
-            bus: bus::BusSettings::default(),
-            lake: lake::LakeSettings::default(),
-            detect: detect::DetectSettings::default(),
-            respond: respond::RespondSettings::default(),
-            query: query::QuerySettings::default(),
-        }
-    }
-}
-
-impl SourceConfig {
-    /// Name of the server.
-    pub fn instance(&self) -> &str {
-        self.instance.as_deref().unwrap_or(&self.name)
-    }
-}
-
-impl Config {
-    /// Reads the file, or the first of the usual places that exists, or the defaults; then the
-    /// environment.
-    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
-        let found = file
-            .map(Path::to_path_buf)
-            .or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.is_file()));
-        let variables = std::env::vars().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX));
-        let Some(path) = found else { return Self::parse("", variables) };
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("the settings in {} cannot be read", path.display()))?;
-        Self::parse(&text, variables)
-            .with_context(|| format!("the settings in {} are wrong", path.display()))
-    }
-
-    /// Reads settings from text; variables of the environment win over it.
-    pub fn parse(
-        text: &str,
-        variables: impl Iterator<Item = (String, String)>,
-    ) -> anyhow::Result<Self> {
-        // The text alone first: its errors name line and column, which a changed table cannot.
-        let _: Self = toml::from_str(text)?;
-        let mut table: Table = toml::from_str(text)?;
-        for (name, value) in variables {
-            let path = name.trim_start_matches(ENVIRONMENT_PREFIX).to_lowercase();
-            set(&mut table, &path, &value).with_context(|| format!("the variable {name}"))?;
-        }
-        let config: Self = table.try_into().context("a variable of the environment is wrong")?;
-        config.check()?;
-        Ok(config)
-    }
-
-    fn check(&self) -> anyhow::Result<()> {
-        for (index, source) in self.sources.iter().enumerate() {
-            let name = &source.name;
-            ensure!(!name.is_empty(), "sources[{index}].name is empty; give the source a name");
-            let again = self.sources[..index].iter().any(|other| other.name == *name);
-            ensure!(!again, "two sources are called `{name}`; give each its own name");
-            ensure!(
-                !source.files.paths.is_empty(),
-                "the source `{name}` has no files.paths; name files, folders or patterns"
-            );
-            source.log.check().with_context(|| format!("the source `{name}`"))?;
-            ingest::source::list(&source.files).with_context(|| format!("the source `{name}`"))?;
-        }
-        self.bus.check()?;
-        let levels = 1..=22;
-        ensure!(
-            levels.contains(&self.lake.zstd_level),
-            "lake.zstd_level is {}; zstd has the levels 1 to 22",
-            self.lake.zstd_level
-        );
-        for (setting, number) in [
-            ("query.rows_max", self.query.rows_max as u64),
-            ("query.timeout_seconds", self.query.timeout_seconds),
-            ("query.questions_max", self.query.questions_max as u64),
-            ("query.sql_bytes_max", self.query.sql_bytes_max as u64),
-            ("query.operators_max", self.query.operators_max as u64),
-        ] {
-            ensure!(number > 0, "{setting} is 0; no question could be answered");
-        }
-        Ok(())
-    }
-
-    /// The settings as TOML.
-    pub fn to_toml(&self) -> anyhow::Result<String> {
-        toml::to_string_pretty(self).context("the settings cannot be written as TOML")
-    }
+/// The settings as TOML.
+pub fn to_toml(settings: &Settings) -> anyhow::Result<String> {
+    toml::to_string_pretty(settings).context("the settings cannot be written as TOML")
 }
 
 /// Sets the value at a path such as `query__rows_max`.
@@ -174,10 +85,10 @@ mod tests {
 
     #[test]
     fn the_file_shows_every_setting_with_its_default() {
-        let shown: Config = Config::parse(DEFAULTS, none()).expect("querywatch.toml is right");
-        assert_eq!(shown, Config::default());
+        let shown: Settings = parse(DEFAULTS, none()).expect("querywatch.toml is right");
+        assert_eq!(shown, Settings::default());
         let written: Table = toml::from_str(DEFAULTS).expect("TOML");
-        let all: Table = Config::default().to_toml().expect("TOML").parse().expect("TOML");
+        let all: Table = to_toml(&Settings::default()).expect("TOML").parse().expect("TOML");
         let missing = missing(&all, &written, String::new());
         assert!(missing.is_empty(), "querywatch.toml does not show {missing:?}");
     }
@@ -203,17 +114,17 @@ mod tests {
     #[test]
     fn the_environment_wins() {
         let variable = ("QUERYWATCH__QUERY__ROWS_MAX".to_owned(), "7".to_owned());
-        let config = Config::parse("[query]\nrows_max = 5", vec![variable].into_iter());
+        let config = parse("[query]\nrows_max = 5", vec![variable].into_iter());
         assert_eq!(config.expect("right").query.rows_max, 7);
     }
 
     #[test]
     fn a_wrong_setting_is_named() {
-        let wrong = Config::parse("[query]\nrows_maximum = 5", none()).expect_err("unknown");
+        let wrong = parse("[query]\nrows_maximum = 5", none()).expect_err("unknown");
         let message = format!("{wrong:#}");
         assert!(message.contains("rows_maximum") && message.contains("line 2"), "{message}");
         let twice = "[[sources]]\nname = \"a\"\nfiles.paths = [\"x\"]\n".repeat(2);
-        let wrong = Config::parse(&twice, none()).expect_err("two of one name");
+        let wrong = parse(&twice, none()).expect_err("two of one name");
         assert!(format!("{wrong:#}").contains("two sources are called `a`"), "{wrong:#}");
     }
 }

@@ -1,13 +1,12 @@
 //! Querywatch: ingest reads, detect judges, respond acts, query answers.
 //!
-//! The binary is the only place where the stages meet: `command` holds one subcommand a file,
-//! `config` every setting, `pipeline` wires the stages and stops them in order.
+//! The binary is command line and settings: `command` holds one subcommand a file, `config` reads
+//! every setting. What runs is the crate `pipeline`.
 
 #![expect(unreachable_pub, reason = "in a binary `pub` says what other rooms use")]
 
 mod command;
 mod config;
-mod pipeline;
 mod terminal;
 
 use std::process::ExitCode;

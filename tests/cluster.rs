@@ -203,6 +203,19 @@ impl Cluster {
         text.lines().filter(is_it).filter_map(value).sum()
     }
 
+    /// Records of the topic that are in the table, of all partitions.
+    pub fn stored_records(&self) -> u64 {
+        let settings = self.settings("doctor", &self.querywatch.data(), &[]);
+        let output = self.querywatch.run(&["doctor", "--config", path_text(&settings)]);
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stored = |line: &str| {
+            let (_, rest) = line.split_once(": ")?;
+            line.contains("records stored").then_some(())?;
+            rest.split(' ').next()?.parse::<u64>().ok()
+        };
+        told.lines().filter_map(stored).sum()
+    }
+
     /// Writes the settings of a process.
     pub fn settings(&self, name: &str, data: &Path, sources: &[(&str, &Path)]) -> PathBuf {
         let mut text = format!(

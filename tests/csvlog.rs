@@ -27,3 +27,10 @@ pub fn line(number: usize, user: &str, message: &str) -> String {
     );
     line
 }
+
+/// A statement that a rule is for, by an account of its own.
+pub fn attack(number: usize) -> String {
+    let sql = format!("ALTER ROLE u{number} SUPERUSER");
+    let message = format!("AUDIT: SESSION,{number},1,ROLE,ALTER ROLE,,,{sql},<not logged>");
+    line(number, &format!("intruder{number}"), &message)
+}

@@ -1,7 +1,7 @@
-//! Weeks of habits, judged the same however the stream is divided: what is unusual depends on what
-//! the others do, who are watched on other partitions, and how far those are.
+//! Weeks of habits: the same events and the same model versions give the same cases, with one,
+//! two and four workers, with kills and rebalances between. Partitions tell each other nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use simulate::{Attack, Company, Simulation};
@@ -12,70 +12,118 @@ use crate::faults::wait_for_rows;
 use crate::history::Expected;
 use crate::topic::Topic;
 
+const PATIENCE: Duration = Duration::from_secs(120);
+
 #[test]
-fn two_workers_judge_them_as_one_machine() {
+fn one_two_and_four_workers_judge_alike() {
     if is_left_out() {
         return;
     }
-    let cluster = Cluster::new(8);
-    let folder = cluster.querywatch.folder();
-    let [first, second] = [("first", 1), ("second", 2)].map(|(name, seed)| {
-        let path = folder.join(format!("{name}.csv"));
-        std::fs::write(&path, weeks(seed)).expect("written");
-        path
-    });
-    let logs: [(&str, &Path); 2] = [("orders", &first), ("payroll", &second)];
-    let expected = Expected::of(&logs);
-    let workers = WORKERS.map(|name| cluster.worker(name));
-    let collectors =
-        [cluster.collector("first", &logs[..1]), cluster.collector("second", &logs[1..])];
-    cluster.wait_for(expected.events(), expected.alerts(), Duration::from_secs(120));
-    for (name, collector) in ["first", "second"].iter().zip(collectors) {
-        stop(&cluster, name, collector);
+    for count in [1, 2, 4] {
+        let cluster = Cluster::new(8);
+        let logs = [1, 2].map(|seed| write_weeks(cluster.querywatch.folder(), seed));
+        let logs: [(&str, &Path); 2] = [("orders", &logs[0]), ("payroll", &logs[1])];
+        let expected = Expected::of(&logs);
+        let workers = workers(&cluster, count);
+        let collectors =
+            [cluster.collector("first", &logs[..1]), cluster.collector("second", &logs[1..])];
+        cluster.wait_for(expected.events(), expected.rule_alerts(), PATIENCE);
+        for (name, collector) in ["first", "second"].iter().zip(collectors) {
+            stop(&cluster, name, collector);
+        }
+        stop_workers(&cluster, workers);
+        expected.assert_judged_alike(&cluster.querywatch);
     }
-    assert_judged_alike(&cluster, &expected, workers);
-    let habits = expected.count("\"detector\":\"baseline\"");
-    assert!(habits >= 4, "only {habits} alerts are of habits");
 }
 
-/// As if a collector came to a partition only when it is done with another: what is still to be
-/// published is waited for.
+/// As if a collector came to a partition only when it is done with another: none waits for what
+/// is still to be published on the others.
 #[test]
 fn partitions_that_are_published_one_after_the_other() {
     if is_left_out() {
         return;
     }
     let source = Cluster::new(4);
-    let log = source.querywatch.folder().join("log.csv");
-    std::fs::write(&log, weeks(5)).expect("written");
+    let log = write_weeks(source.querywatch.folder(), 5);
     let logs: [(&str, &Path); 1] = [("orders", &log)];
     let expected = Expected::of(&logs);
     stop(&source, "collector", publish(&source, &logs, expected.events()));
     let records = Topic::open(&source).records();
     let cluster = Cluster::new(4);
     let topic = Topic::open(&cluster);
-    let workers = WORKERS.map(|name| cluster.worker(name));
+    let workers = workers(&cluster, 2);
+    let mut published = 0;
     for partition in 0..4 {
-        let of_it = records.iter().filter(|(its, _, _)| *its == partition);
-        for (_, _, record) in of_it {
+        for (_, _, record) in records.iter().filter(|(its, ..)| *its == partition) {
             topic.append(partition, record.clone());
+            published += 1;
         }
-        std::thread::sleep(Duration::from_secs(1));
+        let begun = Instant::now();
+        while cluster.stored_records() < published {
+            assert!(begun.elapsed() < PATIENCE, "partition {partition} waits for the next");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
-    cluster.wait_for(expected.events(), expected.alerts(), Duration::from_secs(120));
-    assert_judged_alike(&cluster, &expected, workers);
+    cluster.wait_for(expected.events(), expected.rule_alerts(), PATIENCE);
+    stop_workers(&cluster, workers);
+    expected.assert_judged_alike(&cluster.querywatch);
 }
 
-const WORKERS: [&str; 2] = ["worker-1", "worker-2"];
-
-fn assert_judged_alike(cluster: &Cluster, expected: &Expected, workers: [Process; 2]) {
-    for (name, worker) in WORKERS.iter().zip(workers) {
-        stop(cluster, name, worker);
+/// A killed worker's partitions go to the other, a third one comes and goes: each partition is
+/// judged on from its checkpoint.
+#[test]
+fn kills_and_rebalances_change_nothing() {
+    if is_left_out() {
+        return;
     }
-    expected.assert_same(&cluster.querywatch);
-    for name in WORKERS {
-        let errors = cluster.said(name);
-        assert!(!errors.contains("without partitions"), "one went on without others: {errors}");
+    let mut cluster = Cluster::new(4);
+    cluster.set_session_seconds(2);
+    let log = write_weeks(cluster.querywatch.folder(), 3);
+    let logs: [(&str, &Path); 1] = [("orders", &log)];
+    let expected = Expected::of(&logs);
+    let collector = cluster.collector("collector", &logs);
+    let mut workers = workers(&cluster, 2);
+    for round in 0..6 {
+        std::thread::sleep(Duration::from_millis(600));
+        let (name, killed) = &mut workers[round % 2];
+        killed.end();
+        *killed = cluster.worker(name);
+        if round % 3 == 2 {
+            let third = cluster.worker("worker-3");
+            std::thread::sleep(Duration::from_secs(2));
+            stop(&cluster, "worker-3", third);
+        }
+    }
+    cluster.wait_for(expected.events(), expected.rule_alerts(), PATIENCE);
+    stop(&cluster, "collector", collector);
+    stop_workers(&cluster, workers);
+    expected.assert_judged_alike(&cluster.querywatch);
+}
+
+/// Several partitions of one machine's own log.
+#[test]
+fn several_partitions_judge_them_as_one() {
+    let querywatch = Querywatch::new();
+    let folder = querywatch.folder().join("orders");
+    std::fs::create_dir_all(&folder).expect("a log folder");
+    let log = write_weeks(&folder, 4);
+    let expected = Expected::of(&[("orders-db", &log)]);
+    let settings = querywatch.settings(&folder, "[bus]\npartitions = 4\n");
+    let mut process = querywatch.start(&settings);
+    wait_for_rows(&querywatch, expected.events());
+    process.terminate();
+    assert!(process.wait().expect("ended").success());
+    expected.assert_judged_alike(&querywatch);
+}
+
+fn workers(cluster: &Cluster, count: usize) -> Vec<(String, Process)> {
+    let names = (1..=count).map(|number| format!("worker-{number}"));
+    names.map(|name| (name.clone(), cluster.worker(&name))).collect()
+}
+
+fn stop_workers(cluster: &Cluster, workers: Vec<(String, Process)>) {
+    for (name, worker) in workers {
+        stop(cluster, &name, worker);
     }
 }
 
@@ -92,51 +140,8 @@ fn publish(cluster: &Cluster, logs: &[(&str, &Path)], events: usize) -> Process 
     collector
 }
 
-/// Workers that are killed take nothing with them of what others are to know: who judges their
-/// partitions again opens each day with the same figures.
-#[test]
-fn they_outlive_killed_workers() {
-    if is_left_out() {
-        return;
-    }
-    let mut cluster = Cluster::new(4);
-    cluster.set_session_seconds(2);
-    let log = cluster.querywatch.folder().join("log.csv");
-    std::fs::write(&log, weeks(3)).expect("written");
-    let logs: [(&str, &Path); 1] = [("orders", &log)];
-    let expected = Expected::of(&logs);
-    let collector = cluster.collector("collector", &logs);
-    let mut workers = WORKERS.map(|name| cluster.worker(name));
-    for round in 0..9 {
-        std::thread::sleep(Duration::from_millis(600));
-        let killed = round % 2;
-        workers[killed].end();
-        workers[killed] = cluster.worker(WORKERS[killed]);
-    }
-    cluster.wait_for(expected.events(), expected.alerts(), Duration::from_secs(120));
-    stop(&cluster, "collector", collector);
-    assert_judged_alike(&cluster, &expected, workers);
-}
-
-/// Several partitions of one machine's own log.
-#[test]
-fn several_partitions_judge_them_as_one() {
-    let querywatch = Querywatch::new();
-    let folder = querywatch.folder().join("orders");
-    std::fs::create_dir_all(&folder).expect("a log folder");
-    let log = folder.join("postgresql.csv");
-    std::fs::write(&log, weeks(4)).expect("written");
-    let expected = Expected::of(&[("orders-db", &log)]);
-    let settings = querywatch.settings(&folder, "[bus]\npartitions = 4\n");
-    let mut process = querywatch.start(&settings);
-    wait_for_rows(&querywatch, expected.events());
-    process.terminate();
-    assert!(process.wait().expect("ended").success());
-    expected.assert_same(&querywatch);
-}
-
 /// The log of a company from a Monday on, with attacks once habits are known.
-fn weeks(seed: u64) -> Vec<u8> {
+fn write_weeks(folder: &Path, seed: u64) -> PathBuf {
     const DAY: i64 = 86_400_000_000;
     let monday = 1_791_158_400_000_000; // 2026-10-05
     let (mut company, mut log) = (Simulation::new(Company::small(), seed), Vec::new());
@@ -147,5 +152,7 @@ fn weeks(seed: u64) -> Vec<u8> {
             company.attack(*attack, monday + day * DAY + DAY - 7_200_000_000, &mut log);
         }
     }
-    log
+    let path = folder.join(format!("weeks-{seed}.csv"));
+    std::fs::write(&path, log).expect("written");
+    path
 }

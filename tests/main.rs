@@ -18,6 +18,7 @@ mod permission;
 mod postgresql;
 mod processes;
 mod replay;
+mod state_fails;
 mod tidy;
 mod topic;
 mod webhook;

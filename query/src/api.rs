@@ -43,7 +43,8 @@ use crate::Engine;
 pub use access::Access;
 pub use open_api::document;
 pub use processes::{
-    ConsumerLag, DetectStatus, ForwardStatus, KafkaStatus, LakeStatus, ProcessStatus,
+    ConsumerLag, DetectStatus, ForwardStatus, KafkaStatus, LakeStatus, ProcessStatus, Readiness,
+    TaskState, TaskStatus,
 };
 pub use sources::{PartitionLag, SourceList, SourceStatus};
 
@@ -77,8 +78,8 @@ pub struct Service {
 /// clone.
 #[derive(Clone)]
 pub struct Probes {
-    /// What keeps the process from being ready; none if it is.
-    pub hindrance: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Whether the process can do its work, and how each of its tasks is.
+    pub readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
     /// What `/metrics` shows.
     pub registry: Arc<Registry>,
 }

@@ -8,7 +8,6 @@ use sha2::{Digest, Sha256};
 use state::{State, StateError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::channel::{Channel, Opening};
 use crate::metrics::RespondMetrics;
@@ -26,8 +25,7 @@ pub struct Respond {
     clock: Clock,
     /// Channel by channel what it is told.
     routes: Vec<(String, Route)>,
-    wakes: Vec<Arc<Notify>>,
-    outboxes: TaskTracker,
+    outboxes: Vec<Arc<Outbox>>,
 }
 
 /// Why the stage could not start.
@@ -53,19 +51,18 @@ pub enum RespondError {
 const LEASE_MARGIN_SECONDS: i64 = 30;
 
 impl Respond {
-    /// Checks the settings, takes over what an earlier run left, and starts to deliver. Ends with
-    /// `shutdown`. For the only process that delivers from a state.
+    /// Checks the settings and takes over what an earlier run left. For the only process that
+    /// delivers from a state; [`send`](Self::send) delivers.
     pub async fn start(
         settings: &RespondSettings,
         state: State,
         metrics: RespondMetrics,
         clock: Clock,
-        shutdown: CancellationToken,
     ) -> Result<Self, RespondError> {
         for channel in &settings.channels {
             state.release_claims(&channel.name).await?;
         }
-        Self::start_beside(settings, state, metrics, clock, shutdown).await
+        Self::start_beside(settings, state, metrics, clock).await
     }
 
     /// As [`start`](Self::start), but other processes may deliver from the same state: what one
@@ -75,25 +72,17 @@ impl Respond {
         state: State,
         metrics: RespondMetrics,
         clock: Clock,
-        shutdown: CancellationToken,
     ) -> Result<Self, RespondError> {
         settings.check()?;
-        let mut started = Vec::with_capacity(settings.channels.len());
+        let mut outboxes = Vec::with_capacity(settings.channels.len());
         for channel in &settings.channels {
-            started.push(Arc::new(outbox(channel, &state, &metrics, &clock)?));
+            outboxes.push(Arc::new(outbox(channel, &state, &metrics, &clock)?));
         }
-        let outboxes = TaskTracker::new();
-        for outbox in &started {
+        for outbox in &outboxes {
             take_over(outbox).await?;
         }
-        for outbox in &started {
-            outboxes.spawn(Arc::clone(outbox).run(shutdown.clone()));
-        }
-        outboxes.close();
         let routes = settings.channels.iter().map(|it| (it.name.clone(), it.route.clone()));
-        let routes = routes.collect();
-        let wakes = started.iter().map(|outbox| Arc::clone(&outbox.wake)).collect();
-        Ok(Self { state, clock, routes, wakes, outboxes })
+        Ok(Self { state, clock, routes: routes.collect(), outboxes })
     }
 
     /// Whether [`start`](Self::start) would take these settings: addresses, secrets, limits.
@@ -123,12 +112,15 @@ impl Respond {
 
     /// Has every channel look at its outbox now, such as after one was enabled.
     pub fn wake(&self) {
-        self.wakes.iter().for_each(|wake| wake.notify_one());
+        self.outboxes.iter().for_each(|outbox| outbox.wake.notify_one());
     }
 
-    /// Waits until every channel has ended after shutdown: seconds at most.
-    pub async fn stopped(&self) {
-        self.outboxes.wait().await;
+    /// Delivers to one channel until `shutdown`, then ends within seconds. Whoever calls it sees
+    /// to it that it goes on: what it had claimed when it broke off is due again after a while.
+    pub async fn send(&self, channel: &str, shutdown: CancellationToken) {
+        if let Some(outbox) = self.outboxes.iter().find(|outbox| outbox.name == channel) {
+            Arc::clone(outbox).run(shutdown).await;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use respond::Respond;
 
-use crate::config::{Config as Settings, DEFAULTS};
+use crate::config::{self, DEFAULTS};
 use crate::terminal::count;
 
 /// Arguments of `config`.
@@ -38,13 +38,15 @@ impl Config {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.action {
             Action::Check { file } => {
-                let settings = Settings::load(file.as_deref())?;
+                let settings = config::load(file.as_deref())?;
                 Respond::check(&settings.respond)?;
                 detect::RuleSet::from_settings(&settings.detect.rules)?;
                 let sources = count(settings.sources.len() as u64, "source");
                 println!("the settings are right; {sources}");
             }
-            Action::Show { file } => print!("{}", Settings::load(file.as_deref())?.to_toml()?),
+            Action::Show { file } => {
+                print!("{}", config::to_toml(&config::load(file.as_deref())?)?)
+            }
             Action::Defaults => print!("{DEFAULTS}"),
         }
         Ok(ExitCode::SUCCESS)

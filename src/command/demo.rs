@@ -14,11 +14,9 @@ use event::Alert;
 use event::alert::Severity;
 use ingest::LogSettings;
 use ingest::source::FileSourceSettings;
+use pipeline::{DataFolder, Pipeline, Role, Settings, SourceSettings, clock};
 use simulate::{Attack, Company, Simulation};
 
-use crate::config::{Config, SourceConfig};
-use crate::pipeline::folder::DataFolder;
-use crate::pipeline::{Role, Running, clock};
 use crate::terminal::{self, printable};
 
 const DAY: i64 = 86_400_000_000;
@@ -63,8 +61,8 @@ impl Demo {
         let log = self.data.join("log");
         std::fs::create_dir_all(&log).context("the demo's log folder cannot be made")?;
         history(&mut simulation, &log)?;
-        let mut config = Config { data: self.data.join("data"), ..Config::default() };
-        let source = SourceConfig {
+        let mut config = Settings { data: self.data.join("data"), ..Settings::default() };
+        let source = SourceSettings {
             name: "shop".to_owned(),
             instance: Some("shop-db".to_owned()),
             files: FileSourceSettings {
@@ -92,7 +90,7 @@ impl Demo {
         let on_alert = Arc::new(move |alert: &Alert| {
             let _ = sender.send(alert.clone());
         });
-        let running = runtime.block_on(Running::start(&config, &folder, Role::All, on_alert))?;
+        let running = runtime.block_on(Pipeline::start(&config, &folder, Role::All, on_alert))?;
         let live = Live { simulation, log: log.join("live.csv"), alerts, shown: 0 };
         let exit = if self.once {
             live.once(begun)?
@@ -152,7 +150,7 @@ impl Live {
     fn run(
         mut self,
         runtime: &tokio::runtime::Runtime,
-        running: &Running,
+        running: &Pipeline,
     ) -> anyhow::Result<ExitCode> {
         let stop = tokio_util::sync::CancellationToken::new();
         let (stopped, failed) = (stop.clone(), running.failed());
@@ -249,7 +247,7 @@ impl Live {
     }
 }
 
-fn announce(running: &Running, config: &Config) {
+fn announce(running: &Pipeline, config: &Settings) {
     let address = running.address;
     let token = running.new_token.as_ref().map(|path| path.display().to_string());
     let token = token.unwrap_or_else(|| config.data.join("admin.token").display().to_string());

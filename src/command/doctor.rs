@@ -11,11 +11,11 @@ use bus::{BusError, BusKind};
 use clap::Args;
 use detect::RuleSet;
 use lake::{Lake, Sharing};
+use pipeline::{ProcessReport, Settings, SourceSettings, clock};
 use query::api::PartitionLag;
 use respond::Respond;
 
-use crate::config::{Config, SourceConfig};
-use crate::pipeline::{self, Account, clock};
+use crate::config;
 use crate::terminal::{count, printable};
 
 /// Below this a disk is called nearly full.
@@ -30,7 +30,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of a log, or of an answer, looked at.
 const SAMPLE_BYTES: usize = 64 << 10;
 
-const NOBODY: &str = "processes: none has told of itself yet";
+const NOBODY: &str = "processes: none has reported yet";
 
 /// Arguments of `doctor`.
 #[derive(Args)]
@@ -43,7 +43,7 @@ pub struct Doctor {
 /// One thing looked at.
 struct Finding {
     what: String,
-    trouble: Option<String>,
+    problem: Option<String>,
 }
 
 impl Doctor {
@@ -51,34 +51,34 @@ impl Doctor {
     #[expect(clippy::print_stdout, reason = "the findings are the command's output")]
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let mut findings = Vec::new();
-        match Config::load(self.config.as_deref()) {
+        match config::load(self.config.as_deref()) {
             Ok(config) => examine(&config, &mut findings),
             Err(error) => findings.push(Finding::bad("settings", format!("{error:#}"))),
         }
         for finding in &findings {
-            match &finding.trouble {
+            match &finding.problem {
                 None => println!("ok    {}", printable(&finding.what)),
-                Some(trouble) => {
-                    println!("WRONG {}: {}", printable(&finding.what), printable(trouble));
+                Some(problem) => {
+                    println!("WRONG {}: {}", printable(&finding.what), printable(problem));
                 }
             }
         }
-        let is_well = findings.iter().all(|finding| finding.trouble.is_none());
+        let is_well = findings.iter().all(|finding| finding.problem.is_none());
         Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 }
 
 impl Finding {
     fn good(what: impl Into<String>) -> Self {
-        Self { what: what.into(), trouble: None }
+        Self { what: what.into(), problem: None }
     }
 
-    fn bad(what: impl Into<String>, trouble: impl Into<String>) -> Self {
-        Self { what: what.into(), trouble: Some(trouble.into()) }
+    fn bad(what: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { what: what.into(), problem: Some(problem.into()) }
     }
 }
 
-fn examine(config: &Config, findings: &mut Vec<Finding>) {
+fn examine(config: &Settings, findings: &mut Vec<Finding>) {
     let is_shared = config.bus.kind == BusKind::Kafka;
     findings.push(match config.sources.len() {
         0 if is_shared => Finding::good("settings: no sources, for a worker or a server"),
@@ -105,7 +105,7 @@ fn examine(config: &Config, findings: &mut Vec<Finding>) {
 }
 
 /// The topic, who reads it, and how far the table in this data folder is behind.
-fn examine_bus(config: &Config, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+fn examine_bus(config: &Settings, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
     let kafka = &config.bus.kafka;
     let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;
     let state = runtime.block_on(pipeline::bus_state(config))?;
@@ -151,16 +151,16 @@ fn examine_bus(config: &Config, findings: &mut Vec<Finding>) -> anyhow::Result<(
     Ok(())
 }
 
-/// What a process told of itself, last.
-fn examine_process(account: &Account) -> Finding {
-    let process = &account.process;
+/// What a process reported last, with its tasks that do not go on.
+fn examine_process(report: &ProcessReport) -> Finding {
+    let process = &report.process;
     let ago = clock().0.saturating_sub(process.reported.0) / 1_000_000;
     let mut told = vec![format!(
         "{} {}: heard of {ago} s ago, on {} at {}",
         process.role, process.name, process.host, process.address
     )];
-    if !account.sources.is_empty() {
-        told.push(count(account.sources.len() as u64, "source"));
+    if !report.sources.is_empty() {
+        told.push(count(report.sources.len() as u64, "source"));
     }
     if let Some(forward) = &process.forward {
         told.push(format!("{} to be forwarded", count(forward.waiting_records, "record")));
@@ -184,7 +184,9 @@ fn examine_process(account: &Account) -> Finding {
         told.push(count(lake.commit_conflicts, "commit conflict"));
         told.push(format!("{} superseded", lake.superseded));
     }
-    Finding { what: told.join("; "), trouble: process.problem.clone() }
+    let restarts = process.tasks.iter().map(|task| task.restarts).sum::<u64>();
+    told.push(format!("{}, {restarts} restarted", count(process.tasks.len() as u64, "task")));
+    Finding { what: told.join("; "), problem: process.problem.clone() }
 }
 
 fn address(address: SocketAddr) -> Finding {
@@ -241,7 +243,7 @@ fn data_folder(path: &Path, sharing: Sharing) -> Finding {
     }
 }
 
-fn examine_source(source: &SourceConfig, findings: &mut Vec<Finding>) {
+fn examine_source(source: &SourceSettings, findings: &mut Vec<Finding>) {
     let name = &source.name;
     let files = match ingest::source::list(&source.files) {
         Ok(files) => files,
@@ -251,8 +253,8 @@ fn examine_source(source: &SourceConfig, findings: &mut Vec<Finding>) {
         }
     };
     if files.is_empty() {
-        let trouble = "no file matches; check files.paths, or wait for the first";
-        findings.push(Finding::bad(format!("source {name}"), trouble));
+        let problem = "no file matches; check files.paths, or wait for the first";
+        findings.push(Finding::bad(format!("source {name}"), problem));
     }
     for file in files {
         let what = format!("source {name}: {}", file.display());

@@ -10,11 +10,10 @@ use anyhow::Context;
 use clap::Args;
 use ingest::LogSettings;
 use ingest::source::FileSourceSettings;
+use pipeline::{DataFolder, Settings, SourceSettings, Summary, backfill};
 
 use super::WrongUsage;
-use crate::config::{Config, SourceConfig};
-use crate::pipeline::backfill::{Summary, backfill};
-use crate::pipeline::folder::DataFolder;
+use crate::config;
 use crate::terminal;
 
 /// Arguments of `ingest`.
@@ -49,7 +48,7 @@ pub struct Ingest {
 impl Ingest {
     /// Reads everything, then prints the summary.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let mut config = Config::load(self.config.as_deref())?;
+        let mut config = config::load(self.config.as_deref())?;
         if let Some(data) = self.data {
             config.data = data;
         }
@@ -64,7 +63,7 @@ impl Ingest {
         )
         .context(WrongUsage)?;
         let paths = self.files.iter().map(|file| file.display().to_string()).collect();
-        let source = SourceConfig {
+        let source = SourceSettings {
             name: self.instance.clone(),
             instance: Some(self.instance),
             files: FileSourceSettings { paths, ..FileSourceSettings::default() },
@@ -85,8 +84,8 @@ impl Ingest {
 
 /// Ingests with a progress bar.
 pub fn run(
-    config: &Config,
-    source: &SourceConfig,
+    config: &Settings,
+    source: &SourceSettings,
     folder: &DataFolder,
     what: &'static str,
 ) -> anyhow::Result<Summary> {
@@ -125,7 +124,7 @@ fn print_json(summary: &Summary) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "the summary is the command's output")]
-fn print_words(summary: &Summary, config: &Config) {
+fn print_words(summary: &Summary, config: &Settings) {
     let Summary { files, bytes, records, events, rejects, alerts, seconds, .. } = summary;
     println!(
         "{}, {}: {}, {}, {}, {} in {seconds:.1} s ({:.0} events/s)",

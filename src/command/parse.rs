@@ -80,7 +80,7 @@ impl Reader<'_> {
     fn read(&mut self, input: &mut dyn Read, name: &str) -> anyhow::Result<u64> {
         // The same input gives the same ids, whatever the file is called.
         let file = EventId::of(&[b"parse"]);
-        let received = crate::pipeline::clock();
+        let received = pipeline::clock();
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut offset = 0;
         loop {

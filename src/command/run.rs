@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bus::BusKind;
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use event::Alert;
+use pipeline::{DataFolder, Pipeline, Role, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::Config;
-use crate::pipeline::folder::DataFolder;
-use crate::pipeline::{Role, Running};
+use crate::config;
 use crate::terminal::{count, printable};
 
 /// How long a stop may take. Service managers kill after 90 s as a rule.
@@ -29,14 +29,14 @@ pub struct Run {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Which part of the work; several machines need a shared bus
-    #[arg(long, value_enum, default_value_t = Role::All)]
+    #[arg(long, value_parser = role(), default_value = "all")]
     role: Role,
 }
 
 impl Run {
     /// Runs until SIGINT or SIGTERM, or until a part fails.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let mut config = Config::load(self.config.as_deref())?;
+        let mut config = config::load(self.config.as_deref())?;
         if let Some(data) = self.data {
             config.data = data;
         }
@@ -57,7 +57,7 @@ impl Run {
             let running = tokio::select! {
                 // The start may wait for what others have to make first.
                 () = signals.next() => return Ok(()),
-                started = Running::start(&config, &folder, self.role, Arc::new(log_alert)) => {
+                started = Pipeline::start(&config, &folder, self.role, Arc::new(log_alert)) => {
                     started?
                 }
             };
@@ -71,9 +71,15 @@ impl Run {
     }
 }
 
+/// Takes the name of a role, and lists all of them where one is wrong.
+fn role() -> impl TypedValueParser<Value = Role> {
+    let names = Role::ALL.map(Role::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Role>())
+}
+
 /// Says where to ask.
 #[expect(clippy::print_stderr, reason = "a service says where it listens")]
-fn announce(running: &Running, config: &Config, role: Role) {
+fn announce(running: &Pipeline, config: &Settings, role: Role) {
     let mut parts = Vec::new();
     if role.collects() {
         parts.push(count(config.sources.len() as u64, "source"));
@@ -115,7 +121,7 @@ impl Signals {
 }
 
 /// Waits for a signal, or for a part that fails.
-async fn wait(running: &Running, signals: &mut Signals) {
+async fn wait(running: &Pipeline, signals: &mut Signals) {
     let failed = running.failed();
     tokio::select! {
         () = signals.next() => {}
@@ -125,14 +131,14 @@ async fn wait(running: &Running, signals: &mut Signals) {
 
 /// Stops once everything is stored, or at a second signal, or when [`PATIENCE`] is over: the rest
 /// is then where a crash would leave it, in logs and bus, and is read at the next start.
-async fn stop(running: Running, signals: &mut Signals) -> anyhow::Result<()> {
-    let hindrance = running.hindrance();
+async fn stop(running: Pipeline, signals: &mut Signals) -> anyhow::Result<()> {
+    let not_ready_because = running.not_ready_because();
     tokio::select! {
         stopped = running.stop() => return stopped,
         () = signals.next() => {}
         () = tokio::time::sleep(PATIENCE) => {}
     }
-    let because = hindrance().map_or_else(String::new, |hindrance| format!(" ({hindrance})"));
+    let because = not_ready_because().map_or_else(String::new, |reason| format!(" ({reason})"));
     bail!("stopped before everything was stored{because}; the next start reads on from there")
 }
 

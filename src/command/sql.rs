@@ -8,12 +8,12 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use comfy_table::CellAlignment;
 use lake::LakeView;
+use pipeline::DataFolder;
 use query::output::Output;
 use query::{Answer, Engine, QuerySettings, Question};
 use state::State;
 
-use crate::config::Config;
-use crate::pipeline::folder::DataFolder;
+use crate::config;
 use crate::terminal::{self, printable};
 
 /// Rows of any other output: all there are.
@@ -50,7 +50,7 @@ enum Shape {
 impl Sql {
     /// Answers the question.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = Config::load(None)?;
+        let config = config::load(None)?;
         let folder = DataFolder::existing(self.data.as_deref().unwrap_or(&config.data))?;
         let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;
         let output = match self.output {

@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use comfy_table::Table;
+use pipeline::{DataFolder, clock};
 use state::{Scope, State, Token as Kept};
 
-use crate::config::Config;
-use crate::pipeline::clock;
-use crate::pipeline::folder::DataFolder;
+use crate::config;
 use crate::terminal::{self, printable};
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -51,7 +50,7 @@ impl Token {
     /// Works on the data folder; a running service sees it at once.
     #[expect(clippy::print_stdout, reason = "the token is the command's output")]
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let config = Config::load(None)?;
+        let config = config::load(None)?;
         let data = self.data.as_deref().unwrap_or(&config.data);
         let folder = match self.action {
             Action::Create { .. } => DataFolder::open(data)?,

@@ -29,6 +29,10 @@ fn foreign(real: &Record) -> Vec<(&'static str, Record)> {
     flipped[middle] ^= 1;
     // Believed, it would have every later row of the file taken for known.
     let boundless = with_header("end", &|value| *value = u64::MAX.to_le_bytes().to_vec());
+    let mut nothing = with(vec![0; 4]);
+    nothing.headers.retain(|(name, _)| name != "ticks");
+    let mut damaged_ticks = nothing.clone();
+    damaged_ticks.headers.push(("ticks".to_owned(), vec![0xc1; 9]));
     let no_headers = Record { headers: Vec::new(), ..with(b"hello".to_vec()) };
     vec![
         ("no header `version`", no_headers),
@@ -42,7 +46,8 @@ fn foreign(real: &Record) -> Vec<(&'static str, Record)> {
         ("checksum", with(flipped)),
         ("the record is empty", with(Vec::new())),
         ("its last row is at", boundless),
-        ("it holds nothing", with(vec![0; 4])),
+        ("it holds nothing", nothing),
+        ("`ticks` is damaged", damaged_ticks),
         ("the rejects are damaged", with(vec![0; 1 << 20])),
     ]
 }

@@ -11,10 +11,10 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::consumer_offsets::ConsumerOffsets;
 use crate::disk::{Disk, FileDisk};
 use crate::frame::{HEAD_BYTES, frame_bytes};
 use crate::log::Log;
-use crate::marks::Marks;
 use crate::partition::{Partition, lock};
 use crate::read::Reading;
 use crate::recover::recover;
@@ -31,7 +31,7 @@ struct Inner {
     directory: PathBuf,
     settings: BusSettings,
     report: OpenReport,
-    marks: Arc<Marks>,
+    offsets: Arc<ConsumerOffsets>,
     partitions: Vec<Arc<Partition>>,
     lanes: Vec<Lane>,
     writers: Mutex<Vec<JoinHandle<()>>>,
@@ -165,12 +165,12 @@ impl EmbeddedBus {
     }
 
     /// Makes a consumer known, durably: nothing is deleted that it has not committed. A new one
-    /// begins at the oldest record; one that is known keeps its marks. While no consumer is
+    /// begins at the oldest record; one that is known keeps its offsets. While no consumer is
     /// registered nothing is deleted.
     pub async fn register(&self, consumer: &str) -> Result<(), BusError> {
         self.0.check_open()?;
         let (inner, name) = (self.0.clone(), consumer.to_owned());
-        let saved = blocking(move || inner.marks.register(&name, &inner.partitions)).await?;
+        let saved = blocking(move || inner.offsets.register(&name, &inner.partitions)).await?;
         saved.map_err(BusError::storage(&self.0.directory))
     }
 
@@ -178,12 +178,12 @@ impl EmbeddedBus {
     pub async fn forget(&self, consumer: &str) -> Result<(), BusError> {
         self.0.check_open()?;
         let (inner, name) = (self.0.clone(), consumer.to_owned());
-        let saved = blocking(move || inner.marks.forget(&name, &inner.partitions)).await?;
+        let saved = blocking(move || inner.offsets.forget(&name, &inner.partitions)).await?;
         self.0.tell_writers(|| Job::Retain);
         saved.map_err(BusError::storage(&self.0.directory))
     }
 
-    /// Says that a registered consumer needs nothing below `offset` any more. Marks only rise.
+    /// Says that a registered consumer needs nothing below `offset` any more. Offsets only rise.
     pub async fn commit(
         &self,
         consumer: &str,
@@ -195,20 +195,20 @@ impl EmbeddedBus {
         if offset > end {
             return Err(BusError::BeyondEnd { partition, from: offset, end });
         }
-        if !self.0.marks.raise(consumer, partition, offset.0) {
+        if !self.0.offsets.raise(consumer, partition, offset.0) {
             return Err(BusError::UnknownConsumer(consumer.to_owned()));
         }
-        // Room is made before the mark is saved: on a full disk saving needs that room, and what
+        // Room is made before the offset is saved: on a full disk saving needs that room, and what
         // is deleted, the consumer has said it holds.
         lane.jobs.send(Job::Retain).map_err(|_gone| BusError::Closed)?;
         let inner = self.0.clone();
-        let saved = blocking(move || inner.marks.save(&inner.partitions)).await?;
+        let saved = blocking(move || inner.offsets.save(&inner.partitions)).await?;
         saved.map_err(BusError::storage(&self.0.directory))
     }
 
     /// Below which offset a consumer needs nothing any more; none if it is not registered.
     pub fn committed(&self, consumer: &str, partition: u32) -> Option<Offset> {
-        self.0.marks.committed(consumer, partition).map(Offset)
+        self.0.offsets.committed(consumer, partition).map(Offset)
     }
 
     /// Figures for metrics.
@@ -232,7 +232,7 @@ impl EmbeddedBus {
             if ended > 0 {
                 tracing::error!(writers = ended, "writers of the bus ended in a panic");
             }
-            let saved = inner.marks.save(&inner.partitions);
+            let saved = inner.offsets.save(&inner.partitions);
             lock(&inner.held).take();
             saved
         });
@@ -257,13 +257,13 @@ impl Inner {
             Err(source) => return Err(BusError::Storage { path: lock_path, source }),
         };
         refuse_removed_partitions(&*disk, &settings, &directory)?;
-        let marks = Arc::new(Marks::open(disk.clone(), &directory)?);
+        let offsets = Arc::new(ConsumerOffsets::open(disk.clone(), &directory)?);
         let mut inner = Inner {
             disk: disk.clone(),
             directory: directory.clone(),
             settings: settings.clone(),
             report: OpenReport::default(),
-            marks: marks.clone(),
+            offsets: offsets.clone(),
             partitions: Vec::new(),
             lanes: Vec::new(),
             writers: Mutex::default(),
@@ -271,7 +271,7 @@ impl Inner {
         };
         for number in 0..settings.partitions {
             let folder = directory.join(number.to_string());
-            let found = recover(&*disk, &folder, number, marks.known_end(number))?;
+            let found = recover(&*disk, &folder, number, offsets.known_end(number))?;
             let partition = Arc::new(Partition::new(number, found.segments, found.end));
             partition.count_gaps(&found.report.gaps);
             inner.report.cuts.extend(found.report.cuts);
@@ -281,7 +281,7 @@ impl Inner {
                 directory: folder.clone(),
                 settings: settings.clone(),
                 partition: partition.clone(),
-                marks: marks.clone(),
+                offsets: offsets.clone(),
                 active: found.active,
             };
             let (jobs, queue) = channel();

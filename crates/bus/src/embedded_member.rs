@@ -1,6 +1,6 @@
 //! The member of an embedded bus: it has all partitions, and none is ever taken away.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -20,8 +20,6 @@ pub struct EmbeddedMember {
     positions: Vec<(u32, Offset)>,
     /// Read and not handed out yet.
     buffer: VecDeque<(u32, Delivery)>,
-    /// Partitions that nothing is taken of, and where they are read next.
-    paused: BTreeMap<u32, Option<Offset>>,
 }
 
 impl EmbeddedMember {
@@ -34,7 +32,6 @@ impl EmbeddedMember {
             announced: false,
             positions: Vec::new(),
             buffer: VecDeque::new(),
-            paused: BTreeMap::new(),
         })
     }
 
@@ -47,10 +44,7 @@ impl EmbeddedMember {
         }
         let until = Instant::now() + wait;
         loop {
-            let is_wanted = |(partition, _): &(u32, _)| !self.paused.contains_key(partition);
-            if let Some((partition, delivery)) =
-                self.buffer.iter().position(is_wanted).and_then(|place| self.buffer.remove(place))
-            {
+            if let Some((partition, delivery)) = self.buffer.pop_front() {
                 return Ok(Some(Turn::Delivery { partition, delivery }));
             }
             if self.positions.is_empty() {
@@ -86,22 +80,6 @@ impl EmbeddedMember {
     pub(crate) fn release(&mut self, partitions: &[u32]) -> Result<(), BusError> {
         self.positions.retain(|(partition, _)| !partitions.contains(partition));
         self.buffer.retain(|(partition, _)| !partitions.contains(partition));
-        self.paused.retain(|partition, _| !partitions.contains(partition));
-        Ok(())
-    }
-
-    pub(crate) fn pause(&mut self, partition: u32) -> Result<(), BusError> {
-        self.bus.known(partition)?;
-        let place = self.positions.iter().position(|(known, _)| *known == partition);
-        let next = place.map(|place| self.positions.remove(place).1);
-        self.paused.entry(partition).or_insert(next);
-        Ok(())
-    }
-
-    pub(crate) fn resume(&mut self, partition: u32) -> Result<(), BusError> {
-        if let Some(Some(next)) = self.paused.remove(&partition) {
-            self.positions.push((partition, next));
-        }
         Ok(())
     }
 

@@ -19,9 +19,9 @@ pub enum BusError {
     /// Fewer partitions are configured than there are.
     #[error("partition {0} exists but is not configured: set partitions to {1} or more")]
     RemovedPartition(PathBuf, u32),
-    /// The marks of consumers cannot be trusted.
+    /// The file of consumer offsets cannot be trusted.
     #[error("{0} is damaged: restore it, or remove it and let every consumer register again")]
-    Marks(PathBuf),
+    ConsumerOffsets(PathBuf),
     /// Larger than the limit.
     #[error(
         "a {what} of {bytes} bytes is above the limit of {limit}: split it or raise \

@@ -30,8 +30,8 @@
 //! (1) The jump shows in the offsets and is delivered as a gap. With `error` librdkafka would stop
 //! the partition, and a stopped one cannot be sought; assigning it anew could be taken for the
 //! answer to a change of the group. (2) A sender's wrong clock must not make the brokers delete its
-//! records at once. (3) Each has a queue of its own, split off before the partition is assigned. In
-//! a common one, what is paused would hold up the others, or be thrown away and fetched again.
+//! records at once. (3) Each has a queue of its own, split off before the partition is assigned.
+//! A member that idles leaves records in them and still hears of changes of the group.
 //!
 //! # Changes of the group
 //!
@@ -200,7 +200,7 @@ impl KafkaBus {
             rebalances: self.0.rebalances.load(Relaxed),
             assigned: positions.keys().copied().collect(),
             lag: positions.iter().map(lag).collect(),
-            trouble: health().find_map(|health| health.trouble()),
+            problem: health().find_map(|health| health.problem()),
         };
         BusStatus { partitions: Vec::new(), kafka: Some(kafka) }
     }

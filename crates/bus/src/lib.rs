@@ -7,8 +7,8 @@
 //! - [`Record`], [`Offset`], [`Delivery`]: what travels.
 //! - [`kafka`]: what librdkafka is told and why, and the settings of a bus on Kafka.
 //! - In the embedded bus, `writer` takes appends to the `log`, which writes `segment`s of
-//!   `frame`s; `read` reads them; `recover` opens them after a crash; `marks` keeps how far
-//!   consumers are.
+//!   `frame`s; `read` reads them; `recover` opens them after a crash; `consumer_offsets` keeps how
+//!   far consumers are.
 //! - [`disk`]: the file operations beneath. [`status`]: what the bus says about itself.
 //!
 //! # Promises
@@ -20,6 +20,7 @@
 //!   by age.
 
 mod bus;
+mod consumer_offsets;
 pub mod disk;
 mod embedded;
 mod embedded_member;
@@ -27,7 +28,6 @@ mod error;
 mod frame;
 pub mod kafka;
 mod log;
-mod marks;
 pub mod member;
 mod partition;
 mod read;

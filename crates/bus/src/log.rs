@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crate::consumer_offsets::ConsumerOffsets;
 use crate::disk::{Disk, DiskFile};
-use crate::marks::Marks;
 use crate::partition::{Partition, Segment, lock};
 use crate::segment::{HEADER_BYTES, Item, SegmentReader, new_salt, segment_path, write_header};
 use crate::{BusSettings, Record, frame};
@@ -36,7 +36,7 @@ pub(crate) struct Log {
     pub(crate) directory: PathBuf,
     pub(crate) settings: BusSettings,
     pub(crate) partition: Arc<Partition>,
-    pub(crate) marks: Arc<Marks>,
+    pub(crate) offsets: Arc<ConsumerOffsets>,
     /// None until the first write, and after a failure.
     pub(crate) active: Option<Active>,
 }
@@ -110,7 +110,7 @@ impl Log {
             return Ok(None);
         }
         let end = self.partition.end();
-        let all_read = self.marks.lowest(self.partition.number) >= Some(end);
+        let all_read = self.offsets.lowest(self.partition.number) >= Some(end);
         if all_read && self.active.as_ref().is_none_or(|active| active.base < end) {
             self.begin_segment()?; // so that the one before it can go
         }
@@ -129,7 +129,7 @@ impl Log {
     /// Deletes segments that every consumer has read, when they are old, the log is large or the
     /// disk is short of space.
     pub(crate) fn retain(&mut self) {
-        let Some(mark) = self.marks.lowest(self.partition.number) else { return };
+        let Some(lowest) = self.offsets.lowest(self.partition.number) else { return };
         let age = Duration::from_secs(u64::from(self.settings.retention_hours) * 3600);
         loop {
             let large = self.partition.bytes() > self.settings.retention_bytes;
@@ -138,7 +138,7 @@ impl Log {
             let [oldest, next, ..] = segments.as_slice() else { return };
             let path = oldest.path.clone();
             let old = || self.disk.age(&path).is_ok_and(|of_file| of_file >= age);
-            if next.base > mark || !(large || short || old()) {
+            if next.base > lowest || !(large || short || old()) {
                 return;
             }
             segments.remove(0);

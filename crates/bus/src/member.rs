@@ -100,29 +100,6 @@ impl Member {
         }
     }
 
-    /// Takes nothing of a partition until it is [resumed](Self::resume); the others go on.
-    /// What was read of it already stays, in order. Giving the partition up ends it.
-    pub fn pause(&mut self, partition: u32) -> Result<(), BusError> {
-        match self {
-            Member::Embedded(member) => member.pause(partition),
-            Member::Kafka(member) => {
-                member.pause(partition);
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes from a paused partition again.
-    pub fn resume(&mut self, partition: u32) -> Result<(), BusError> {
-        match self {
-            Member::Embedded(member) => member.resume(partition),
-            Member::Kafka(member) => {
-                member.resume(partition);
-                Ok(())
-            }
-        }
-    }
-
     /// First offset that is not there yet. On Kafka the broker is asked, and waited for.
     pub async fn end(&self, partition: u32) -> Result<Offset, BusError> {
         match self {

@@ -76,7 +76,7 @@ pub(crate) struct Partition {
     segments: Mutex<Vec<Segment>>,
     progress: watch::Sender<Progress>,
     pub(crate) counters: Counters,
-    stall: Mutex<Option<String>>,
+    problem: Mutex<Option<String>>,
 }
 
 impl Partition {
@@ -86,7 +86,7 @@ impl Partition {
             segments: Mutex::new(segments),
             progress: watch::Sender::new(Progress { end, closed: false }),
             counters: Counters::default(),
-            stall: Mutex::default(),
+            problem: Mutex::default(),
         }
     }
 
@@ -149,8 +149,8 @@ impl Partition {
     }
 
     /// Why appenders are held up, or `None` when they are not.
-    pub(crate) fn set_stall(&self, reason: Option<String>) {
-        *lock(&self.stall) = reason;
+    pub(crate) fn set_problem(&self, reason: Option<String>) {
+        *lock(&self.problem) = reason;
     }
 
     pub(crate) fn status(&self) -> PartitionStatus {
@@ -169,7 +169,7 @@ impl Partition {
             last_fsync_micros: counters.fsync_micros.load(Relaxed),
             gaps: counters.gaps.load(Relaxed),
             gap_records: counters.gap_records.load(Relaxed),
-            stall: lock(&self.stall).clone(),
+            problem: lock(&self.problem).clone(),
         }
     }
 }

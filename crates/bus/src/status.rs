@@ -30,7 +30,7 @@ pub struct KafkaStatus {
     /// How far those partitions are read and where they end.
     pub lag: Vec<Lag>,
     /// What does not work, why, and for how long; `None` when all is well.
-    pub trouble: Option<String>,
+    pub problem: Option<String>,
 }
 
 /// How far a partition is read.
@@ -74,7 +74,7 @@ pub struct PartitionStatus {
     /// Offsets in those gaps.
     pub gap_records: u64,
     /// Why appenders are held up or refused; `None` when they are not.
-    pub stall: Option<String>,
+    pub problem: Option<String>,
 }
 
 /// What opening found and did. Empty after a clean shutdown.

@@ -39,12 +39,12 @@ pub(crate) struct Append {
 }
 
 /// Why writing is held up.
-enum Stall {
+enum Problem {
     Short(Shortage),
     Failing(io::Error),
 }
 
-impl From<io::Error> for Stall {
+impl From<io::Error> for Problem {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -80,7 +80,7 @@ impl Writer {
             self.log.retain();
             match self.write_pending() {
                 Ok(()) => self.resume(),
-                Err(stall) => self.stall(stall),
+                Err(problem) => self.problem(problem),
             }
             if stop {
                 break; // what could not be written is dropped unacknowledged: appenders see that
@@ -109,12 +109,12 @@ impl Writer {
     }
 
     /// Writes all that is pending, group by group.
-    fn write_pending(&mut self) -> Result<(), Stall> {
+    fn write_pending(&mut self) -> Result<(), Problem> {
         while !self.pending.is_empty() {
             let count = self.group();
             match self.write_group(count) {
                 // The segment was left; a second failure on a new one is not chance.
-                Err(Stall::Failing(_)) => self.write_group(count)?,
+                Err(Problem::Failing(_)) => self.write_group(count)?,
                 written => written?,
             }
         }
@@ -132,21 +132,21 @@ impl Writer {
     }
 
     /// Writes and acknowledges the first `count` pending appends.
-    fn write_group(&mut self, count: usize) -> Result<(), Stall> {
+    fn write_group(&mut self, count: usize) -> Result<(), Problem> {
         let mut offset = self.log.partition.end();
         let records = self.pending.iter().take(count).flat_map(|append| &append.records);
         let written = match self.log.shortage() {
-            Ok(Some(shortage)) => return Err(Stall::Short(shortage)),
+            Ok(Some(shortage)) => return Err(Problem::Short(shortage)),
             Ok(None) => self.log.write(records),
             Err(error) => Err(error),
         };
         if let Err(error) = written {
             self.log.abandon();
-            let stall = Stall::from(error);
-            if let Stall::Failing(error) = &stall {
+            let problem = Problem::from(error);
+            if let Problem::Failing(error) = &problem {
                 tracing::warn!(partition = self.log.partition.number, %error, "a write failed");
             }
-            return Err(stall);
+            return Err(problem);
         }
         for append in self.pending.drain(..count) {
             let range = offset..offset + append.records.len() as u64;
@@ -160,31 +160,31 @@ impl Writer {
     fn resume(&mut self) {
         if self.retry_at.take().is_some() {
             tracing::info!(partition = self.log.partition.number, "writing goes on");
-            self.log.partition.set_stall(None);
+            self.log.partition.set_problem(None);
             self.back_off = BACK_OFF_MIN;
         }
     }
 
     /// Sets the time of the next try. A full log or disk keeps appenders waiting, a failing disk
     /// is answered: their source can hold the records, this disk cannot.
-    fn stall(&mut self, stall: Stall) {
+    fn problem(&mut self, problem: Problem) {
         let directory = self.log.directory.display();
-        let reason = match &stall {
-            Stall::Short(Shortage::Log) => {
+        let reason = match &problem {
+            Problem::Short(Shortage::Log) => {
                 format!("the log in {directory} has reached log_bytes_max: a consumer is behind")
             }
-            Stall::Short(Shortage::Disk) => format!(
+            Problem::Short(Shortage::Disk) => format!(
                 "the disk of {directory} has less than {} MiB left (reserve_bytes): free some \
                  space, writing then goes on",
                 self.log.settings.reserve_bytes >> 20
             ),
-            Stall::Failing(error) => format!("the disk of {directory} fails: {error}"),
+            Problem::Failing(error) => format!("the disk of {directory} fails: {error}"),
         };
         if self.retry_at.is_none() {
             tracing::warn!(partition = self.log.partition.number, reason, "appenders are held up");
         }
-        self.log.partition.set_stall(Some(reason));
-        if let Stall::Failing(error) = stall {
+        self.log.partition.set_problem(Some(reason));
+        if let Problem::Failing(error) = problem {
             let path = segment_path(&self.log.directory, self.log.partition.end());
             for append in self.pending.drain(..) {
                 let source = io::Error::new(error.kind(), error.to_string());

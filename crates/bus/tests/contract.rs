@@ -248,28 +248,6 @@ async fn idling_takes_nothing_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_paused_partition_waits_while_the_others_go_on() {
-    for place in places() {
-        let bus = place.open().await;
-        append(&bus, 0, 0..40).await;
-        let mut member = join(&bus, "detect", &START).await;
-        assert_eq!(read(&mut member, 10).await[&0], expected(0..10));
-        member.pause(0).unwrap();
-        append(&bus, 0, 40..50).await;
-        append(&bus, 1, 0..10).await;
-        assert_eq!(read(&mut member, 10).await, BTreeMap::from([(1, expected(0..10))]));
-        member.idle(Duration::from_millis(150)).await.unwrap();
-        assert_eq!(member.next_within(Duration::from_millis(300)).await.unwrap(), None);
-        member.resume(0).unwrap();
-        append(&bus, 1, 10..12).await;
-        let rest = read(&mut member, 42).await;
-        assert_eq!((&rest[&0], &rest[&1]), (&expected(10..50), &expected(10..12)));
-        member.leave().await.unwrap();
-        bus.shutdown().await.unwrap();
-    }
-}
-
-#[tokio::test]
 async fn records_and_appends_above_the_limits_are_refused() {
     for mut place in places() {
         place.settings.record_bytes_max = 1024;

@@ -212,7 +212,7 @@ async fn segments_go_once_every_registered_consumer_has_read_them() {
     bus.commit("archive", 0, Offset(15)).await.unwrap();
     append(&bus, 1).await;
     assert_eq!((bus.start(0), place.segments().len()), (Offset(8), 2));
-    bus.commit("archive", 0, Offset(1)).await.unwrap(); // marks only rise
+    bus.commit("archive", 0, Offset(1)).await.unwrap(); // offsets only rise
     bus.shutdown().await.unwrap();
     let bus = place.open(&settings()).await;
     let (offsets, gaps) = read_all(&bus).await;
@@ -247,19 +247,19 @@ async fn full_log_holds_appenders_up_until_a_commit() {
     });
     let status = async || bus.status().partitions.remove(0);
     timeout(Duration::from_secs(5), async {
-        while status().await.stall.is_none() {
+        while status().await.problem.is_none() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     })
     .await
-    .expect("a stall");
+    .expect("a problem");
     let stalled = status().await;
-    assert!(stalled.stall.unwrap().contains("log_bytes_max"));
+    assert!(stalled.problem.unwrap().contains("log_bytes_max"));
     assert_eq!((stalled.waiting_appends, stalled.end), (1, Offset(36)));
     bus.commit("detect", 0, Offset(36)).await.unwrap();
     timeout(Duration::from_secs(5), waiting).await.expect("room again").unwrap();
     let resumed = status().await;
-    assert_eq!((resumed.stall, resumed.waiting_appends), (None, 0));
+    assert_eq!((resumed.problem, resumed.waiting_appends), (None, 0));
     let (offsets, _) = read_all(&bus).await;
     assert_eq!(offsets.last(), Some(&65));
 }
@@ -277,9 +277,9 @@ async fn disk_without_its_reserve_holds_appenders_up_and_gives_back_what_was_rea
     let bus = place.open(&BusSettings { reserve_bytes: u64::MAX, ..kept.clone() }).await;
     let waiting = timeout(Duration::from_millis(300), append(&bus, 1));
     waiting.await.expect_err("no disk has so much to spare");
-    let stall = bus.status().partitions.remove(0).stall.expect("a stall");
+    let problem = bus.status().partitions.remove(0).problem.expect("a problem");
     let folder = place.0.path().to_str().expect("text");
-    assert!(stall.contains("reserve_bytes") && stall.contains(folder), "{stall}");
+    assert!(problem.contains("reserve_bytes") && problem.contains(folder), "{problem}");
     assert_eq!(place.segments().len(), 1, "what was read is gone but for the newest");
     bus.shutdown().await.unwrap();
     let bus = place.open(&kept).await;
@@ -296,9 +296,9 @@ async fn damaged_marks_and_removed_partitions_are_refused() {
     bus.shutdown().await.unwrap();
     let refused = EmbeddedBus::open(&settings(), place.0.path()).await;
     assert!(matches!(refused, Err(BusError::RemovedPartition(_, 2))));
-    flip(&place.0.path().join("marks"), 15);
+    flip(&place.0.path().join("consumer-offsets"), 15);
     let refused = EmbeddedBus::open(&two, place.0.path()).await;
-    assert!(matches!(refused, Err(BusError::Marks(_))));
+    assert!(matches!(refused, Err(BusError::ConsumerOffsets(_))));
 }
 
 #[tokio::test]

@@ -195,14 +195,14 @@ async fn a_bus_opens_without_a_broker_and_connects_later() {
     let told = async {
         loop {
             let status = bus.status().kafka.unwrap();
-            if let Some(trouble) = status.trouble {
-                return (trouble, status.producer_queue_records);
+            if let Some(problem) = status.problem {
+                return (problem, status.producer_queue_records);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let (trouble, waiting) = timeout(Duration::from_secs(10), told).await.unwrap();
-    assert!(trouble.contains("no broker answers for") && trouble.contains("refused"), "{trouble}");
+    let (problem, waiting) = timeout(Duration::from_secs(10), told).await.unwrap();
+    assert!(problem.contains("no broker answers for") && problem.contains("refused"), "{problem}");
     assert_eq!(waiting, 1, "the append that was cancelled is under way all the same");
     let begun = Instant::now();
     bus.shutdown().await.unwrap();

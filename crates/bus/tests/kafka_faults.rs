@@ -176,14 +176,14 @@ async fn appends_wait_for_a_broker_that_hangs_or_dies_and_go_on_in_order() {
     let waiting = append(10);
     let told = async {
         loop {
-            if let Some(trouble) = bus.status().kafka.unwrap().trouble {
-                return trouble;
+            if let Some(problem) = bus.status().kafka.unwrap().problem {
+                return problem;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let trouble = timeout(Duration::from_secs(15), told).await.unwrap();
-    assert!(trouble.contains("no broker answers"), "{trouble}");
+    let problem = timeout(Duration::from_secs(15), told).await.unwrap();
+    assert!(problem.contains("no broker answers"), "{problem}");
     let idle = timeout(Duration::from_millis(300), member.next()).await;
     assert!(idle.is_err(), "{idle:?}");
     assert!(!waiting.is_finished());
@@ -204,11 +204,11 @@ async fn appends_wait_for_a_broker_that_hangs_or_dies_and_go_on_in_order() {
     assert_eq!(vec![(0, first)], records(0, 20..21));
     assert_eq!(deliveries(&mut member, 9).await, records(0, 21..30));
     let cured = async {
-        while bus.status().kafka.unwrap().trouble.is_some() {
+        while bus.status().kafka.unwrap().problem.is_some() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    timeout(Duration::from_secs(10), cured).await.expect("the trouble is over");
+    timeout(Duration::from_secs(10), cured).await.expect("the problem is over");
     member.leave().await.unwrap();
     bus.shutdown().await.unwrap();
 }

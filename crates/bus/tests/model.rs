@@ -183,7 +183,7 @@ impl Model {
         let (start, end) = (self.bus.start(0).0, self.bus.end(0).0);
         let offset = start + (end - start) * u64::from(part) / 255;
         self.committed = self.committed.max(offset);
-        // On a full or failing disk the mark cannot be saved; that is an answer too.
+        // On a full or failing disk the offset cannot be saved; that is an answer too.
         let _ = self.bus.commit("detect", 0, Offset(offset)).await;
     }
 

@@ -277,9 +277,19 @@ impl<'a> EventRow<'a> {
         Timestamp(self.rows.time.value(self.row))
     }
 
+    /// When ingest read it, alone.
+    pub fn received(&self) -> Timestamp {
+        Timestamp(self.rows.received.value(self.row))
+    }
+
     /// Position alone, for those who need nothing else.
     pub fn position(&self) -> i64 {
         self.rows.position.value(self.row)
+    }
+
+    /// The server alone.
+    pub fn instance(&self) -> &'a str {
+        self.rows.text(10, self.row).unwrap_or_default()
     }
 
     /// The server and who did it, as [`AuditEvent::identity`] says, for those who need no more.

@@ -54,7 +54,7 @@ impl Writer {
         self.events.discard(&self.shared);
         self.claims.clear();
         self.oldest = None;
-        *lock(&self.shared.trouble) = None;
+        *lock(&self.shared.problem) = None;
     }
 
     /// The claims as positions that a commit rests on.

@@ -48,25 +48,30 @@ impl Lake {
     ///
     /// # Errors
     /// [`LakeError::Busy`] if a merge or a deletion is under way: two merges of the same files
-    /// would both succeed as far as Delta is concerned, and double their rows.
+    /// would both succeed as far as Delta is concerned, and double their rows. Else the first one:
+    /// files that cannot be merged keep no others from it.
     pub(crate) fn compact(&self, now: Timestamp) -> Result<Merged, LakeError> {
         let _one_at_a_time = match self.shared.upkeep.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(LakeError::Busy),
         };
-        let mut merged = Merged::default();
+        let (mut merged, mut failed) = (Merged::default(), None);
         for columns in [Columns::events(), Columns::rejects()] {
             let files = self.shared.table(columns).files.clone();
             for group in plan(&files, now, &self.shared.settings) {
                 let read = group.len();
-                if self.replace(columns, group, now)? {
-                    merged.read += read;
-                    merged.written += 1;
+                match self.replace(columns, group, now) {
+                    Ok(true) => {
+                        merged.read += read;
+                        merged.written += 1;
+                    }
+                    Ok(false) => {}
+                    Err(error) => _ = failed.get_or_insert(error),
                 }
             }
         }
-        Ok(merged)
+        failed.map_or(Ok(merged), Err)
     }
 
     /// False if another program removed one of the files meanwhile.

@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) rejects: Mutex<Table>,
     pub(crate) events: Mutex<Table>,
     pub(crate) view: RwLock<LakeView>,
-    pub(crate) trouble: Mutex<Option<String>>,
+    pub(crate) problem: Mutex<Option<String>>,
     pub(crate) commits: AtomicU64,
     conflicts: [Arc<AtomicU64>; 2],
     pub(crate) superseded: AtomicU64,
@@ -65,7 +65,7 @@ pub struct LakeStatus {
     /// How often another process had moved a claimed position.
     pub superseded: u64,
     /// Why the last commit failed, if it did.
-    pub trouble: Option<String>,
+    pub problem: Option<String>,
 }
 
 impl Lake {
@@ -112,7 +112,7 @@ impl Lake {
             rejects: Mutex::new(rejects),
             events: Mutex::new(events),
             view: RwLock::new(view),
-            trouble: Mutex::new(None),
+            problem: Mutex::new(None),
             commits: AtomicU64::new(0),
             conflicts,
             superseded: AtomicU64::new(0),
@@ -174,7 +174,7 @@ impl Lake {
             commits: self.shared.commits.load(Ordering::Relaxed),
             commit_conflicts: conflicts.map(|count| count.load(Ordering::Relaxed)).sum(),
             superseded: self.shared.superseded.load(Ordering::Relaxed),
-            trouble: lock(&self.shared.trouble).clone(),
+            problem: lock(&self.shared.problem).clone(),
         }
     }
 }

@@ -41,7 +41,8 @@ impl Lake {
     /// process is at it, this one does nothing.
     ///
     /// # Errors
-    /// The first one; what was done until then stays done, the rest is done by the next round.
+    /// The first one. Every step is tried, whatever became of those before it: files that cannot
+    /// be merged must not keep others from being deleted.
     pub async fn maintain(&self, now: Timestamp) -> Result<Maintenance, LakeError> {
         let lease = match self.shared.sharing {
             Sharing::Alone => None,
@@ -57,26 +58,32 @@ impl Lake {
         let lake = self.clone();
         let work = tokio::task::spawn_blocking(move || lake.tidy(now));
         let mut done = match work.await {
-            Ok(done) => done?,
+            Ok(done) => done,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
         for columns in [Columns::events(), Columns::rejects()] {
-            done.checkpoints += usize::from(self.checkpoint(columns).await?);
+            let summed_up = self.checkpoint(columns).await;
+            done.0.checkpoints += usize::from(or_note(summed_up, &mut done.1));
         }
         drop(lease);
-        Ok(done)
+        done.1.map_or(Ok(done.0), Err)
     }
 
-    fn tidy(&self, now: Timestamp) -> Result<Maintenance, LakeError> {
+    /// Every step, and the first error.
+    fn tidy(&self, now: Timestamp) -> (Maintenance, Option<LakeError>) {
+        let mut failed = None;
         if self.shared.sharing == Sharing::Shared {
-            self.shared.follow()?;
+            or_note(self.shared.follow(), &mut failed);
         }
-        let expired_files = self.expire(now)?;
-        let merged = self.compact(now)?;
-        let deleted_files = self.vacuum(now)? + self.sweep(now)?;
+        let expired_files = or_note(self.expire(now), &mut failed);
+        let merged = or_note(self.compact(now), &mut failed);
+        let vacuumed = or_note(self.vacuum(now), &mut failed);
+        let deleted_files = vacuumed + or_note(self.sweep(now), &mut failed);
         let (merged_files, written_files) = (merged.read, merged.written);
         let checkpoints = 0;
-        Ok(Maintenance { merged_files, written_files, expired_files, deleted_files, checkpoints })
+        let done =
+            Maintenance { merged_files, written_files, expired_files, deleted_files, checkpoints };
+        (done, failed)
     }
 
     /// Takes the files of days beyond the retention out of both tables.
@@ -187,6 +194,14 @@ impl Lake {
         self.shared.table(columns).checkpoint = version;
         Ok(true)
     }
+}
+
+/// What was done; nothing if it failed, which is noted unless something failed before.
+fn or_note<T: Default>(done: Result<T, LakeError>, failed: &mut Option<LakeError>) -> T {
+    done.unwrap_or_else(|error| {
+        _ = failed.get_or_insert(error);
+        T::default()
+    })
 }
 
 #[cfg(test)]

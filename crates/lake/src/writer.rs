@@ -55,7 +55,7 @@ impl Writer {
 
     /// Takes events. Queries see them at once; they are durable after the next commit.
     ///
-    /// A disk that is full or gone is the next commit's trouble: the rows stay in memory.
+    /// A disk that is full or gone is the next commit's problem: the rows stay in memory.
     ///
     /// # Errors
     /// Only if the columns cannot be converted, which no [`EventBatch`] gives cause for.
@@ -107,7 +107,7 @@ impl Writer {
         if let Err(LakeError::Superseded { .. }) = &committed {
             self.shared.superseded.fetch_add(1, Ordering::Relaxed);
         }
-        *lock(&self.shared.trouble) = committed.as_ref().err().map(ToString::to_string);
+        *lock(&self.shared.problem) = committed.as_ref().err().map(ToString::to_string);
         committed
     }
 

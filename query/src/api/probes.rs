@@ -1,11 +1,13 @@
 //! Probes and metrics: for machines that look after machines.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
-use super::Probes;
 use super::problem::Problem;
+use super::{Probes, Readiness, TaskStatus};
 
 /// The process lives.
 #[utoipa::path(get, path = "/healthz", tag = "probes", responses((status = 200)))]
@@ -13,14 +15,27 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The process can do its work.
+/// A process that is not ready: what is wrong, and how each task is.
+#[derive(Serialize)]
+struct NotReady {
+    #[serde(flatten)]
+    problem: Problem,
+    tasks: Vec<TaskStatus>,
+}
+
+/// The process can do its work. Lists its tasks.
 #[utoipa::path(get, path = "/readyz", tag = "probes",
     responses((status = 200), (status = 503, body = Problem)))]
 pub(super) async fn readyz(State(probes): State<Probes>) -> Response {
-    match (probes.hindrance)() {
-        None => "ready\n".into_response(),
-        Some(hindrance) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, hindrance).into_response(),
+    let Readiness { problems, tasks } = (probes.readiness)();
+    if problems.is_empty() {
+        let lines = tasks.iter().map(|task| format!("{}: {}\n", task.name, task.state.name()));
+        return format!("ready\n{}", lines.collect::<String>()).into_response();
     }
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, problems.join("; "));
+    let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    let answer = Json(NotReady { problem, tasks });
+    (StatusCode::SERVICE_UNAVAILABLE, media_type, answer).into_response()
 }
 
 /// Counters in the OpenMetrics text format.

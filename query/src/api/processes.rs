@@ -27,6 +27,9 @@ pub struct ProcessStatus {
     pub reported: Timestamp,
     /// What keeps it from going on, or that it is silent.
     pub problem: Option<String>,
+    /// Each of its tasks.
+    #[serde(default)]
+    pub tasks: Vec<TaskStatus>,
     /// From its log to Kafka, if it collects.
     pub forward: Option<ForwardStatus>,
     /// Its side of Kafka.
@@ -37,13 +40,59 @@ pub struct ProcessStatus {
     pub lake: Option<LakeStatus>,
 }
 
+/// A task of a process: something that is to go on as long as the process does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskStatus {
+    /// Its name, unique within the process.
+    pub name: String,
+    /// Whether it goes on.
+    pub state: TaskState,
+    /// Why it does not go on, or what it cannot do while it does.
+    pub problem: Option<String>,
+    /// How often it was started again.
+    pub restarts: u64,
+}
+
+/// Whether a task goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// It does.
+    #[default]
+    Running,
+    /// It failed and is about to be started again.
+    Restarting,
+    /// It does not, and is not started again.
+    Ended,
+}
+
+impl TaskState {
+    /// As it is written in JSON and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// Whether a process can do its work.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Readiness {
+    /// What keeps it from its work; none if it is ready.
+    pub problems: Vec<String>,
+    /// Each of its tasks.
+    pub tasks: Vec<TaskStatus>,
+}
+
 /// What waits on its way to Kafka.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ForwardStatus {
     /// Records of the log that Kafka does not have yet; each is a batch of events.
     pub waiting_records: u64,
     /// Why nothing goes on, if so.
-    pub trouble: Option<String>,
+    pub problem: Option<String>,
 }
 
 /// How a process stands with Kafka.
@@ -58,7 +107,7 @@ pub struct KafkaStatus {
     /// Partitions that it reads.
     pub partitions: Vec<ConsumerLag>,
     /// Why the brokers do not answer, if so.
-    pub trouble: Option<String>,
+    pub problem: Option<String>,
 }
 
 /// How far a process is in a partition that it reads.
@@ -87,5 +136,5 @@ pub struct LakeStatus {
     /// Times that another process had taken a partition over.
     pub superseded: u64,
     /// Why nothing can be committed, if so.
-    pub trouble: Option<String>,
+    pub problem: Option<String>,
 }

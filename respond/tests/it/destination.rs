@@ -14,7 +14,6 @@ use respond::{
 };
 use secret::SecretSource;
 use state::State;
-use tokio_util::sync::CancellationToken;
 
 use crate::receiver::Receiver;
 use crate::{alert, channel, folder, second, webhook_settings};
@@ -120,9 +119,7 @@ async fn wrong_settings_are_refused_by_name() {
     for (channels, expected) in cases {
         let metrics = RespondMetrics::register(&mut Registry::default());
         let settings = RespondSettings { channels };
-        let shutdown = CancellationToken::new();
-        let started =
-            Respond::start(&settings, state.clone(), metrics, system_clock(), shutdown).await;
+        let started = Respond::start(&settings, state.clone(), metrics, system_clock()).await;
         let message = started.err().expect("refused").to_string();
         assert!(message.contains(expected), "{message}");
         assert!(!message.contains("hunter2"), "{message}");

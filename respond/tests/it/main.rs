@@ -23,6 +23,7 @@ use respond::{ChannelSettings, Respond, RespondMetrics, RespondSettings};
 use secret::SecretSource;
 use state::State;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Keys of the secrets in the folder's files `0` and `1`.
@@ -30,7 +31,8 @@ const KEYS: [[u8; 32]; 2] = [[1; 32], [2; 32]];
 
 /// A running stage with a clock that tests set.
 struct Stage {
-    respond: Respond,
+    respond: Arc<Respond>,
+    sending: JoinSet<()>,
     state: State,
     registry: Registry,
     seconds: Arc<AtomicI64>,
@@ -49,9 +51,13 @@ impl Stage {
         let metrics = RespondMetrics::register(&mut registry);
         let shutdown = CancellationToken::new();
         let settings = RespondSettings { channels };
-        let respond =
-            Respond::start(&settings, state.clone(), metrics, clock, shutdown.clone()).await;
-        Self { respond: respond.expect("started"), state, registry, seconds, shutdown }
+        let respond = Respond::start(&settings, state.clone(), metrics, clock).await;
+        let (respond, mut sending) = (Arc::new(respond.expect("started")), JoinSet::new());
+        for channel in settings.channels {
+            let (respond, shutdown) = (Arc::clone(&respond), shutdown.clone());
+            sending.spawn(async move { respond.send(&channel.name, shutdown).await });
+        }
+        Self { respond, sending, state, registry, seconds, shutdown }
     }
 
     /// Moves the clock on and has the channels look.
@@ -60,10 +66,17 @@ impl Stage {
         self.respond.wake();
     }
 
-    async fn stop(self) {
-        self.shutdown.cancel();
-        self.respond.stopped().await;
+    async fn stop(mut self) {
+        self.stopped().await;
         self.state.close().await;
+    }
+
+    /// Tells the channels to stop and waits for them.
+    async fn stopped(&mut self) {
+        self.shutdown.cancel();
+        while let Some(ended) = self.sending.join_next().await {
+            ended.expect("a channel ends");
+        }
     }
 
     /// What the metrics endpoint would show.

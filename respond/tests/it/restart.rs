@@ -53,11 +53,10 @@ async fn graceful_stop_lets_attempts_end() {
     let folder = folder();
     let slow = Answer { after: Duration::from_millis(300), ..Answer::status(204) };
     let receiver = Receiver::start([slow]).await;
-    let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
+    let mut stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
     stage.respond.record(&[alert(1, Severity::High)], &[]).await.expect("recorded");
     receiver.until(1).await;
-    stage.shutdown.cancel();
-    stage.respond.stopped().await;
+    stage.stopped().await;
     assert_eq!(stage.state.pending("soc").await.expect("counted"), 0, "it was settled");
     stage.stop().await;
 }

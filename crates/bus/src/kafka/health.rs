@@ -15,7 +15,7 @@ use crate::partition::lock;
 const LINE_PAUSE: Duration = Duration::from_secs(60);
 /// Different lines remembered; when there are more, all are forgotten.
 const LINES_MAX: usize = 256;
-/// Brokers are let down for so long before it is called trouble: connections come and go.
+/// Brokers are let down for so long before it is called problem: connections come and go.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What went wrong between us and the brokers, last.
@@ -126,7 +126,7 @@ impl Health {
     }
 
     /// What does not work, for how long and why.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(super) fn problem(&self) -> Option<String> {
         let state = lock(&self.0);
         if let Some(since) = state.down_since.filter(|since| since.elapsed() > PATIENCE) {
             let reason = state.failure.as_ref().map_or("no connection", |failure| &failure.reason);

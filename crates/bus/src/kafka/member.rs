@@ -1,6 +1,6 @@
 //! A member of a consumer group: partitions come and go, records are handed out in order.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -41,12 +41,10 @@ pub struct KafkaMember {
     pub(super) read: Option<Read>,
     /// Found and not handed out.
     pub(super) kept: VecDeque<Turn>,
-    /// One of each partition, so that one that is full and paused holds up no other.
+    /// One of each partition: while the member idles, records wait in them and changes do not.
     queues: BTreeMap<u32, Queue>,
     /// From which was read last.
     last: u32,
-    /// Nothing is handed out of these.
-    paused: BTreeSet<u32>,
     /// When it last looked for damaged records and found none.
     pub(super) searched_in_vain: Option<std::time::Instant>,
     /// Whether partitions were ever given to it.
@@ -102,7 +100,6 @@ impl KafkaMember {
             kept: VecDeque::new(),
             queues: BTreeMap::new(),
             last: 0,
-            paused: BTreeSet::new(),
             searched_in_vain: None,
             settled: false,
         })
@@ -111,7 +108,7 @@ impl KafkaMember {
     pub(crate) async fn next_within(&mut self, wait: Duration) -> Result<Option<Turn>, BusError> {
         let until = Instant::now() + wait;
         loop {
-            if let Some(turn) = self.kept_next() {
+            if let Some(turn) = self.kept.pop_front() {
                 return Ok(Some(turn));
             }
             if !self.step(until, true).await? {
@@ -128,15 +125,6 @@ impl KafkaMember {
             }
         }
         Ok(())
-    }
-
-    fn kept_next(&mut self) -> Option<Turn> {
-        let is_wanted = |turn: &Turn| match turn {
-            Turn::Delivery { partition, .. } => !self.paused.contains(partition),
-            _ => true,
-        };
-        let place = self.kept.iter().position(is_wanted)?;
-        self.kept.remove(place)
     }
 
     pub(crate) fn has_change(&self) -> bool {
@@ -176,7 +164,7 @@ impl KafkaMember {
         // Each in its turn: the one after the last comes first.
         let (from, last) = ((Bound::Excluded(self.last), Bound::Unbounded), self.last);
         let queues = self.queues.range(from).chain(self.queues.range(..=last));
-        let wanted = queues.filter(|(part, _)| is_reading && !self.paused.contains(part));
+        let wanted = queues.filter(|_| is_reading);
         let reads: Vec<_> = wanted.map(|(_, queue)| Box::pin(queue.recv())).collect();
         let read = async {
             match reads.is_empty() {
@@ -260,7 +248,6 @@ impl KafkaMember {
         };
         let gone = |partition: &u32| revoked.contains(partition) || partitions.contains(partition);
         lock(&self.view.positions).retain(|partition, _| !gone(partition));
-        self.paused.retain(|partition| !gone(partition));
         self.kept.retain(|turn| match turn {
             Turn::Delivery { partition, .. } => !gone(partition),
             _ => true,
@@ -329,15 +316,6 @@ impl KafkaMember {
 
     pub(super) fn consumer(&self) -> Result<&Arc<StreamConsumer<GroupListener>>, BusError> {
         self.consumer.as_ref().ok_or(BusError::Closed)
-    }
-
-    /// librdkafka fetches until the partition's queue is full; nothing is thrown away.
-    pub(crate) fn pause(&mut self, partition: u32) {
-        self.paused.insert(partition);
-    }
-
-    pub(crate) fn resume(&mut self, partition: u32) {
-        self.paused.remove(&partition);
     }
 }
 

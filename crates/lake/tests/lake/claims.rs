@@ -31,7 +31,7 @@ async fn a_partition_that_is_taken_over_while_rows_wait() {
     assert!(matches!(error, LakeError::Waiting(_)), "{error}");
     first.discard();
     assert_eq!(numbers(&lake.view().events), all(7), "the view is whole again");
-    assert_eq!(lake.status().trouble, None);
+    assert_eq!(lake.status().problem, None);
     let claim = first.claim(SOURCE).expect("claimed");
     assert_eq!(claim, Claim { events: Some(7), rejects: Some(7) });
     first.write(&events(7, 20, NOON)).expect("written");

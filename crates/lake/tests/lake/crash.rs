@@ -147,7 +147,7 @@ async fn a_disk_that_goes_away_and_comes_back_costs_no_row() {
     write(&mut writer, 10, 20);
     let error = writer.commit(&position(20)).expect_err("there is no folder");
     assert!(error.is_retryable(), "{error}");
-    assert!(lake.status().trouble.is_some());
+    assert!(lake.status().problem.is_some());
     assert_eq!(numbers(&lake.view().events), all(20), "the rows wait");
     write(&mut writer, 20, 30);
     let stopped = writer.commit_until(&position(30), || true).expect_err("stopped");
@@ -161,7 +161,7 @@ async fn a_disk_that_goes_away_and_comes_back_costs_no_row() {
         let done = waiting.join().expect("no panic").expect("committed");
         assert_eq!(done.events, 30);
     });
-    assert_eq!(lake.status().trouble, None);
+    assert_eq!(lake.status().problem, None);
     drop((lake, writer));
     replay(folder.path(), 30).await;
 }

@@ -46,6 +46,34 @@ async fn merging_keeps_every_row_once() {
     assert_eq!(numbers(&lake.view().events), all(3_010));
 }
 
+/// A file that rots keeps its own group from being merged, and nothing else from being done.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_merged_keeps_nothing_else_from_being_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (lake, mut writer) = open_with(folder.path(), &settings()).await;
+    let table = folder.path().join("events");
+    let mut number = 0;
+    let mut write_day = |day: i64| {
+        for _ in 0..3 {
+            writer.write(&events(number, number + 1, NOON.plus_seconds(day * DAY))).expect("ok");
+            number += 1;
+            writer.commit(&position(number)).expect("committed");
+        }
+    };
+    write_day(0);
+    lake.maintain(later(2)).await.expect("merged");
+    write_day(1);
+    let rotten = lake.view().events.files.last().expect("a file").path.clone();
+    fs::write(table.join(&rotten), b"PAR1 no more").expect("damaged");
+    write_day(2);
+    assert_eq!(parquet_files(&table), 4 + 3 + 3);
+    let failed = lake.maintain(later(5)).await.expect_err("one file is damaged");
+    assert!(failed.to_string().contains(&rotten), "it is named: {failed}");
+    let (of_day_0, of_day_1, of_day_2) = (1, 3, 3 + 1);
+    assert_eq!(parquet_files(&table), of_day_0 + of_day_1 + of_day_2);
+    assert_eq!(lake.view().events.files.len(), 1 + 3 + 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_that_is_killed_never_doubles_a_row() {
     let folder = tempfile::tempdir().expect("a folder");
