@@ -96,6 +96,10 @@ impl<'a> Cursor<'a> {
 
     /// Whether `words` (upper case) come next.
     pub(super) fn reads(&self, words: &str) -> bool {
+        // Most of a table of words differs in the first letter.
+        if self.word[0].to_ascii_uppercase() != words.as_bytes().first().copied().unwrap_or(0) {
+            return false;
+        }
         let (first, mut rest) = match words.split_once(' ') {
             Some((first, rest)) => (first, rest),
             None => (words, ""),
