@@ -72,7 +72,8 @@ pub(crate) fn dialect(engine: &str) -> Dialect {
 /// What a statement aims at, such as `program /opt/etl/fetch.sh` or `path /etc/passwd`: what makes
 /// two acts of one kind different. Read from the text when a rule has matched, not before.
 pub(crate) fn targets(event: &AuditEvent<'_>) -> Vec<String> {
-    event.statement.map(|sql| vec![sql.to_owned()]).unwrap_or_default()
+    let Some(sql) = event.statement else { return Vec::new() };
+    statement::targets(sql, dialect(event.engine)).iter().map(ToString::to_string).collect()
 }
 
 /// The table or view that the server names for this record.

@@ -216,8 +216,8 @@ fn list<T: AsRef<str>>(texts: &[T]) -> Option<EventValue<'_>> {
 }
 
 fn list_of(texts: Vec<String>) -> Option<EventValue<'static>> {
-    let texts = texts.into_iter().map(|text| EventValue::Str(Cow::Owned(text)));
-    Some(EventValue::Array(texts.collect())).filter(|_| true)
+    let texts: Vec<_> = texts.into_iter().map(|text| EventValue::Str(Cow::Owned(text))).collect();
+    (!texts.is_empty()).then_some(EventValue::Array(texts))
 }
 
 impl Event for RuleEvent<'_> {

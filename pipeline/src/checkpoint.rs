@@ -115,11 +115,7 @@ pub fn write<T: Serialize>(path: &Path, checkpoint: &T) -> anyhow::Result<()> {
     // another has put in place since.
     let new = with_suffix(path, &format!("{}.new", std::process::id()));
     let write = || -> std::io::Result<()> {
-        let mut file = File::create(&new)?;
-        file.write_all(MAGIC)?;
-        file.write_all(blake3::hash(&body).as_bytes())?;
-        file.write_all(&body)?;
-        file.sync_all()?;
+        put(&new, &body)?;
         match std::fs::rename(path, with_suffix(path, "before")) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => std::fs::rename(&new, path)?,
@@ -127,6 +123,29 @@ pub fn write<T: Serialize>(path: &Path, checkpoint: &T) -> anyhow::Result<()> {
         File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
     write().with_context(|| format!("the checkpoint {} cannot be written", path.display()))
+}
+
+/// Writes a file that is never written again, with nothing kept beside it.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_alone<T: Serialize>(path: &Path, content: &T) -> anyhow::Result<()> {
+    let body = rmp_serde::to_vec_named(content).context("a file cannot be encoded")?;
+    let new = with_suffix(path, &format!("{}.new", std::process::id()));
+    let write = || -> std::io::Result<()> {
+        put(&new, &body)?;
+        std::fs::rename(&new, path)?;
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn put(path: &Path, body: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(MAGIC)?;
+    file.write_all(blake3::hash(body).as_bytes())?;
+    file.write_all(body)?;
+    file.sync_all()
 }
 
 /// The path with `.suffix` behind its whole name: files that differ only in their extension must

@@ -4,6 +4,7 @@
 pub mod alerts;
 pub mod backfill;
 pub mod high_water_marks;
+pub mod models;
 mod partition_detector;
 pub mod shard;
 pub mod store;
@@ -28,6 +29,7 @@ use crate::state_door::StateDoor;
 use crate::supervisor::{Started, Supervisor, Task};
 use crate::{Settings, clock};
 use alerts::{AlertQueue, OnAlert};
+use models::ModelShelf;
 use partition_detector::Detectors;
 use worker::{DetectionBoard, Worker};
 
@@ -66,7 +68,9 @@ impl Detecting {
         let sharing = if is_alone { Sharing::Alone } else { Sharing::Shared };
         let (lake, writer) = Lake::open(&folder.lake(), &settings.lake, sharing).await?;
         let (alerts, board) = (AlertQueue::default(), DetectionBoard::default());
-        let detectors = Detectors::new(&settings.detect, alerts.clone())?;
+        let shelf = ModelShelf::default();
+        shelf.refresh(folder)?;
+        let detectors = Detectors::new(&settings.detect, alerts.clone(), shelf.clone())?;
         if settings.bus.partitions > 1 {
             detectors.divided().iter().for_each(|warning| tracing::warn!("{warning}"));
         }
@@ -93,6 +97,10 @@ impl Detecting {
             supervisor
                 .task("upkeep", &stops.rest, move |task| upkeep(kept.clone(), stop.clone(), task)),
         );
+        let (folder, stop) = (folder.clone(), stops.rest.clone());
+        drop(supervisor.task("train models", &stops.rest, move |task| {
+            train(folder.clone(), shelf.clone(), stop.clone(), task)
+        }));
         Ok(Self { worker, store, alerts, responding, lake, board })
     }
 
@@ -138,7 +146,7 @@ fn respond(
     let opened = Arc::new(OnceCell::<Arc<Respond>>::new());
     let is_alone = settings.bus.kind == BusKind::Embedded;
     let settings = settings.respond.clone();
-    let names: Vec<String> = settings.webhooks.iter().map(|webhook| webhook.name.clone()).collect();
+    let names: Vec<String> = settings.channels.iter().map(|channel| channel.name.clone()).collect();
     let open = {
         let opened = opened.clone();
         move || {
@@ -187,6 +195,31 @@ pub async fn unless<T>(stop: &CancellationToken, work: impl Future<Output = T>) 
         () = stop.cancelled() => None,
         done = work => Some(done),
     }
+}
+
+/// Trains models of the days that have closed, and takes what other processes have trained.
+async fn train(
+    folder: DataFolder,
+    shelf: ModelShelf,
+    stop: CancellationToken,
+    task: Task,
+) -> anyhow::Result<()> {
+    while unless(&stop, tokio::time::sleep(UPKEEP)).await.is_some() {
+        let (folder, shelf) = (folder.clone(), shelf.clone());
+        let work = move || {
+            models::train(&folder, clock())?;
+            shelf.refresh(&folder)
+        };
+        match tokio::task::spawn_blocking(work).await? {
+            Ok(()) => task.set_problem(None),
+            Err(error) => {
+                let problem = format!("models cannot be trained, it is tried again: {error:#}");
+                tracing::warn!("{problem}");
+                task.set_problem(Some(problem));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Merges small files and forgets old days, now and then.

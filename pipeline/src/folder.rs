@@ -67,6 +67,21 @@ impl DataFolder {
         self.0.join("detection")
     }
 
+    /// Trained models, beside the lake.
+    pub fn models(&self) -> PathBuf {
+        self.0.join("models")
+    }
+
+    /// Closed days of identities, from which models are trained.
+    pub fn profiles(&self) -> PathBuf {
+        self.0.join("detection").join("profiles")
+    }
+
+    /// Held by the one process that trains.
+    pub fn training_lock(&self) -> PathBuf {
+        self.0.join("detection").join("training.lock")
+    }
+
     /// Makes that folder.
     pub fn make_detection(&self) -> anyhow::Result<()> {
         let path = self.detection();

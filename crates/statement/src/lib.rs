@@ -26,6 +26,7 @@ mod relation;
 mod remark;
 mod secret;
 mod syntax;
+mod targets;
 mod word;
 
 pub use analyzer::{Analysis, Analyzer};
@@ -38,3 +39,4 @@ pub use fingerprint::Fingerprint;
 pub use flag::Flag;
 pub use normalizer::{Normalized, Normalizer};
 pub use secret::redact_secrets;
+pub use targets::{Target, TargetKind, targets};

@@ -419,7 +419,7 @@ fn touch(
         }
     };
     for table in analysis.tables() {
-        see(Family::Table, text_key(table));
+        see(Family::Table, text_key(&statement::baseline_name(table)));
     }
     if let Some(fingerprint) = analysis.fingerprint {
         see(Family::Statement, &fingerprint.to_be_bytes());

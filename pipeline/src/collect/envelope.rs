@@ -3,6 +3,7 @@
 
 use anyhow::{Context, anyhow, bail};
 use bus::Record;
+use event::decision::Decision;
 use event::{EventBatch, EventId, Reject, Timestamp, schema};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ const END: &str = "end";
 const PARTITIONS: &str = "partitions";
 const COPIES: &str = "copies";
 const TICKS: &str = "ticks";
+const DECISIONS: &str = "decisions";
 
 /// A part of a file, as it travels on a partition: one record, so that all of it arrives or none.
 pub struct Envelope {
@@ -31,6 +33,8 @@ pub struct Envelope {
     /// The hours that events of this part enter. Every partition gets them, even one that gets
     /// nothing else of the part.
     pub ticks: Vec<Tick>,
+    /// What people have decided, for every partition; such a record holds nothing else.
+    pub decisions: Vec<Decision>,
     /// Events, not yet judged; none if there are only rejects or ticks.
     pub events: Option<EventBatch>,
     /// Records that could not be read.
@@ -38,6 +42,12 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// Whether it holds decisions and nothing else.
+    pub fn is_decision(&self) -> bool {
+        let is_empty = self.events.is_none() && self.rejects.is_empty() && self.ticks.is_empty();
+        is_empty && !self.decisions.is_empty()
+    }
+
     /// The record to append. Payload: length of the events (4 bytes, little endian), events,
     /// rejects.
     pub fn seal(&self) -> anyhow::Result<Record> {
@@ -62,6 +72,10 @@ impl Envelope {
             let ticks = rmp_serde::to_vec(&self.ticks).context("ticks, encoded")?;
             headers.push(header(TICKS, &ticks));
         }
+        if !self.decisions.is_empty() {
+            let decisions = serde_json::to_vec(&self.decisions).context("decisions, encoded")?;
+            headers.push(header(DECISIONS, &decisions));
+        }
         Ok(Record { key: self.file.0.to_vec(), headers, payload: payload.into() })
     }
 
@@ -70,6 +84,11 @@ impl Envelope {
         let Extent { file, end, partitions, copies } = Extent::of(record)?;
         let ticks = match header(record, TICKS) {
             Ok(ticks) => rmp_serde::from_slice(ticks).context("the header `ticks` is damaged")?,
+            Err(_absent) => Vec::new(),
+        };
+        let decisions = match header(record, DECISIONS) {
+            Ok(found) => serde_json::from_slice::<Vec<Decision>>(found)
+                .context("the header `decisions` is damaged")?,
             Err(_absent) => Vec::new(),
         };
         let source = String::from_utf8_lossy(header(record, SOURCE)?).into_owned();
@@ -82,7 +101,7 @@ impl Envelope {
             bytes => rmp_serde::from_slice(bytes).context("the rejects are damaged")?,
         };
         let rejects = rejects.into_iter().map(Reject::from).collect();
-        Ok(Self { source, file, end, partitions, copies, ticks, events, rejects })
+        Ok(Self { source, file, end, partitions, copies, ticks, decisions, events, rejects })
     }
 }
 

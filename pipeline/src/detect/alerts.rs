@@ -1,27 +1,27 @@
-//! Alerts on their way to the state: detection hands them over and goes on; one task records them
-//! in order, and tries again while the state fails.
+//! What is told of cases, on its way to the state: detection hands it over and goes on; one task
+//! records it in order, and tries again while the state fails.
 //!
-//! No checkpoint of detection is kept before its alerts are recorded, so that a crash loses none:
-//! they come again from the bus.
+//! No checkpoint of detection is kept before what it has told is recorded, so that a crash loses
+//! nothing: it comes again from the bus.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use event::Alert;
+use event::{Alert, Case};
 use respond::Respond;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::supervisor::Task;
 
-/// Alerts that may wait. Detection goes on until so many do; then it waits too, and the bus keeps
-/// what comes.
+/// Alerts and cases that may wait. Detection goes on until so many do; then it waits too, and the
+/// bus keeps what comes.
 const WAITING_MAX: usize = 20_000;
 
-/// Recorded together.
-const AT_ONCE: usize = 256;
+/// Alerts and cases recorded together.
+const AT_ONCE: usize = 512;
 
 /// Before trying again, and how often the same problem is told.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 /// Told of each new alert.
 pub type OnAlert = Arc<dyn Fn(&Alert) + Send + Sync>;
 
-/// Alerts that wait to be recorded. Cheap to clone.
+/// What waits to be recorded. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct AlertQueue(Arc<Queue>);
 
@@ -42,33 +42,43 @@ struct Queue {
     is_failing: AtomicBool,
 }
 
+/// What one batch of events has told.
+#[derive(Clone, Default)]
+struct Told {
+    alerts: Vec<Alert>,
+    cases: Vec<Case>,
+}
+
 #[derive(Default)]
 struct Waiting {
-    alerts: VecDeque<Alert>,
-    /// How many were ever handed over.
+    told: VecDeque<Told>,
+    /// Alerts and cases among it.
+    size: usize,
+    /// How many batches were ever handed over.
     given: u64,
 }
 
 impl AlertQueue {
-    /// Hands alerts over.
-    pub fn push(&self, alerts: Vec<Alert>) {
-        if alerts.is_empty() {
+    /// Hands over what a batch of events has told.
+    pub fn push(&self, alerts: Vec<Alert>, cases: Vec<Case>) {
+        if alerts.is_empty() && cases.is_empty() {
             return;
         }
         let mut waiting = self.lock();
-        waiting.given += alerts.len() as u64;
-        waiting.alerts.extend(alerts);
+        waiting.given += 1;
+        waiting.size += alerts.len() + cases.len();
+        waiting.told.push_back(Told { alerts, cases });
         self.0.arrived.notify_one();
     }
 
-    /// How many were handed over until now.
+    /// How much was handed over until now.
     pub fn given(&self) -> u64 {
         self.lock().given
     }
 
-    /// Whether so many wait that no more should come.
+    /// Whether so much waits that no more should come.
     pub fn is_full(&self) -> bool {
-        self.lock().alerts.len() >= WAITING_MAX
+        self.lock().size >= WAITING_MAX
     }
 
     /// Whether the last attempt to record failed.
@@ -80,7 +90,7 @@ impl AlertQueue {
     pub fn is_recorded(&self, given: u64, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         let mut waiting = self.lock();
-        while waiting.given - (waiting.alerts.len() as u64) < given {
+        while waiting.given - (waiting.told.len() as u64) < given {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -91,19 +101,37 @@ impl AlertQueue {
         true
     }
 
-    /// The oldest that wait, once there are any; they stay until they are recorded.
-    async fn oldest(&self) -> Vec<Alert> {
+    /// The oldest that wait, once there are any, and of how many batches they are; they stay until
+    /// they are recorded. Of a case the last telling counts.
+    async fn oldest(&self) -> (usize, Told) {
         loop {
-            let alerts: Vec<Alert> = self.lock().alerts.iter().take(AT_ONCE).cloned().collect();
-            if !alerts.is_empty() {
-                return alerts;
+            let mut oldest = Told::default();
+            let mut count = 0;
+            for told in &self.lock().told {
+                if count > 0 && oldest.alerts.len() + oldest.cases.len() >= AT_ONCE {
+                    break;
+                }
+                oldest.alerts.extend(told.alerts.iter().cloned());
+                for case in &told.cases {
+                    match oldest.cases.iter_mut().find(|known| known.id == case.id) {
+                        Some(known) => *known = case.clone(),
+                        None => oldest.cases.push(case.clone()),
+                    }
+                }
+                count += 1;
+            }
+            if count > 0 {
+                return (count, oldest);
             }
             self.0.arrived.notified().await;
         }
     }
 
     fn remove(&self, count: usize) {
-        self.lock().alerts.drain(..count);
+        let mut waiting = self.lock();
+        let removed = waiting.told.drain(..count).map(|told| told.alerts.len() + told.cases.len());
+        let removed: usize = removed.sum();
+        waiting.size -= removed;
         self.0.recorded.notify_all();
     }
 
@@ -111,7 +139,7 @@ impl AlertQueue {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records until it is told to stop. Recording alerts again, after a crash, changes nothing.
+    /// Records until it is told to stop. Recording again, after a crash, changes nothing.
     pub async fn record(
         self,
         respond: Arc<Respond>,
@@ -121,25 +149,25 @@ impl AlertQueue {
     ) -> anyhow::Result<()> {
         let mut warned: Option<Instant> = None;
         loop {
-            let alerts = tokio::select! {
+            let (count, told) = tokio::select! {
                 biased;
-                alerts = self.oldest() => alerts,
+                oldest = self.oldest() => oldest,
                 () = stop.cancelled() => return Ok(()),
             };
-            match respond.record(&alerts).await {
+            match respond.record(&told.alerts, &told.cases).await {
                 Ok(new) => {
                     self.0.is_failing.store(false, Relaxed);
                     task.set_problem(None);
-                    for alert in alerts.iter().filter(|alert| new.contains(&alert.id)) {
+                    for alert in told.alerts.iter().filter(|alert| new.contains(&alert.id)) {
                         on_alert(alert);
                     }
-                    self.remove(alerts.len());
+                    self.remove(count);
                     continue;
                 }
                 Err(error) => {
                     self.0.is_failing.store(true, Relaxed);
-                    let count = self.lock().alerts.len();
-                    let problem = format!("{count} alerts wait to be recorded: {error}");
+                    let size = self.lock().size;
+                    let problem = format!("{size} alerts and cases wait to be recorded: {error}");
                     if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
                         warned = Some(Instant::now());
                         tracing::error!("{problem}; detection goes on");

@@ -1,10 +1,14 @@
-//! The detector of one partition, whose alerts go to the queue of all.
+//! The detector of one partition: what it tells goes to the queue of all, and it holds the newest
+//! models.
 
-use ::detect::{DetectSettings, Detector, Observed, RuleSet, Statistics};
+use ::detect::{DetectSettings, Detector, Models, Observed, RuleSet, Statistics, Told};
 use anyhow::Context;
+use event::decision::Decision;
 use event::EventBatch;
+use model::DayProfile;
 
 use super::alerts::AlertQueue;
+use super::models::ModelShelf;
 use crate::collect::tick::Tick;
 
 /// Makes detectors by the same rules.
@@ -12,19 +16,28 @@ pub struct Detectors {
     settings: DetectSettings,
     rules: RuleSet,
     alerts: AlertQueue,
+    shelf: ModelShelf,
 }
 
-/// A detector together with where its alerts go.
+/// A detector together with where what it tells goes.
 pub struct PartitionDetector {
     detector: Detector,
     alerts: AlertQueue,
+    shelf: ModelShelf,
+    generation: u64,
+    /// Days of identities that have ended and are not kept yet.
+    profiles: Vec<DayProfile>,
 }
 
 impl Detectors {
     /// Reads the rules.
-    pub fn new(settings: &DetectSettings, alerts: AlertQueue) -> anyhow::Result<Self> {
+    pub fn new(
+        settings: &DetectSettings,
+        alerts: AlertQueue,
+        shelf: ModelShelf,
+    ) -> anyhow::Result<Self> {
         let rules = RuleSet::from_settings(&settings.rules).context("the rules are wrong")?;
-        Ok(Self { settings: settings.clone(), rules, alerts })
+        Ok(Self { settings: settings.clone(), rules, alerts, shelf })
     }
 
     /// What the rules count less of on several partitions.
@@ -42,37 +55,54 @@ impl Detectors {
                  data folder",
             )?,
         };
-        Ok(PartitionDetector { detector, alerts: self.alerts.clone() })
+        let (alerts, shelf) = (self.alerts.clone(), self.shelf.clone());
+        Ok(PartitionDetector { detector, alerts, shelf, generation: 0, profiles: Vec::new() })
     }
 }
 
 impl PartitionDetector {
     /// Judges a batch of the whole stream.
     pub fn observe(&mut self, events: EventBatch) -> EventBatch {
-        let Observed { batch, alerts } = self.detector.observe(events);
-        self.alerts.push(alerts);
+        self.swap_models();
+        let Observed { batch, alerts, cases, profiles } = self.detector.observe(events);
+        self.tell(Told { alerts, cases, profiles });
         batch
     }
 
     /// Likewise of a stream that is divided by identity.
     pub fn observe_share(&mut self, events: EventBatch) -> EventBatch {
-        let Observed { batch, alerts } = self.detector.observe_share(events);
-        self.alerts.push(alerts);
+        self.swap_models();
+        let Observed { batch, alerts, cases, profiles } = self.detector.observe_share(events);
+        self.tell(Told { alerts, cases, profiles });
         batch
     }
 
     /// Counts copies by client.
     pub fn count_by_client(&mut self, copies: &EventBatch) {
-        let alerts = self.detector.count_by_client(copies);
-        self.alerts.push(alerts);
+        let told = self.detector.count_by_client(copies);
+        self.tell(told);
     }
 
     /// An instance has come to an hour, in hours since 1970 by event time; the same hour may come
     /// again. All that its files hold before is observed.
     pub fn tick(&mut self, tick: &Tick) {
-        // Arrives here: `self.alerts.push(self.detector.tick(&tick.instance, tick.hour))`, once
-        // detection closes hours and days by it.
-        tracing::trace!(instance = tick.instance, hour = tick.hour, "an hour is entered");
+        let told = self.detector.tick(&tick.instance, tick.hour);
+        self.tell(told);
+    }
+
+    /// Takes what somebody has decided.
+    pub fn decide(&mut self, decision: &Decision) {
+        self.detector.decide(decision);
+    }
+
+    /// Judges with these models from now on.
+    pub fn set_models(&mut self, models: Models) {
+        self.detector.set_models(models);
+    }
+
+    /// The days that have ended since this was last asked.
+    pub fn take_profiles(&mut self) -> Vec<DayProfile> {
+        std::mem::take(&mut self.profiles)
     }
 
     /// What detection knows now.
@@ -85,8 +115,19 @@ impl PartitionDetector {
         self.detector.statistics()
     }
 
-    /// How many alerts all detectors have handed over until now.
+    /// How much all detectors have handed over until now.
     pub fn alerts_given(&self) -> u64 {
         self.alerts.given()
+    }
+
+    fn tell(&mut self, told: Told) {
+        self.profiles.extend(told.profiles);
+        self.alerts.push(told.alerts, told.cases);
+    }
+
+    fn swap_models(&mut self) {
+        if let Some(models) = self.shelf.newer_than(&mut self.generation) {
+            self.detector.set_models(models);
+        }
     }
 }

@@ -51,8 +51,9 @@ pub struct Shard {
     files: HighWaterMarks,
     /// Over how many partitions the stream is divided.
     partitions: u32,
-    /// Where what it knows is kept.
+    /// Where what it knows is kept, and the days of its identities that have ended.
     path: PathBuf,
+    profiles_folder: PathBuf,
     kept: u64,
     keep_at: Instant,
     /// Records that were not ours, and when it was told last.
@@ -77,6 +78,8 @@ pub struct Place {
     pub partitions: u32,
     /// Where what it knows is kept.
     pub path: PathBuf,
+    /// Where the days of its identities that have ended are kept.
+    pub profiles_folder: PathBuf,
 }
 
 impl Shard {
@@ -106,6 +109,7 @@ impl Shard {
             files: known.files,
             partitions: place.partitions,
             path: place.path,
+            profiles_folder: place.profiles_folder,
             kept: known.bus,
             keep_at: Instant::now() + KEEP,
             foreign: 0,
@@ -210,8 +214,14 @@ impl Shard {
             partitions: self.partitions,
         };
         let (position, path) = (self.position(), self.path.clone());
-        let alerts = self.detector.alerts_given();
-        Some(StoreCommand::Keep(PendingCheckpoint { position, path, alerts, checkpoint }))
+        Some(StoreCommand::Keep(PendingCheckpoint {
+            position,
+            path,
+            alerts: self.detector.alerts_given(),
+            profiles: self.detector.take_profiles(),
+            profiles_folder: self.profiles_folder.clone(),
+            checkpoint,
+        }))
     }
 
     fn judge(&mut self, offset: Offset, record: &Record, ingested: &BTreeMap<String, i64>) -> Rows {
@@ -224,6 +234,11 @@ impl Shard {
                 return Rows { rejects, ..Rows::default() };
             }
         };
+        // Taken again, a decision is the same one.
+        envelope.decisions.iter().for_each(|decision| self.detector.decide(decision));
+        if envelope.is_decision() {
+            return Rows::default();
+        }
         let Envelope { file, end, partitions, copies, mut ticks, events, mut rejects, .. } =
             envelope;
         let stored = ingested.get(&position_name(file)).map_or(0, |end| end.cast_unsigned());
@@ -285,6 +300,9 @@ fn open(record: &Record) -> anyhow::Result<Envelope> {
     // The Arrow library panics on some things that it could refuse.
     let opened = catch_unwind(AssertUnwindSafe(|| Envelope::open(record)));
     let envelope = opened.unwrap_or_else(|_| bail!("its events are damaged"))?;
+    if envelope.is_decision() {
+        return Ok(envelope);
+    }
     let last_event = envelope.events.as_ref().and_then(|events| {
         let last = events.len().checked_sub(1)?;
         Some(events.rows().row(last).position())

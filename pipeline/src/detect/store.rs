@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use event::{EventBatch, Reject};
 use lake::{Claim, LakeError, Writer};
+use model::DayProfile;
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::AlertQueue;
+use super::models;
 use crate::checkpoint::{self, DetectionCheckpoint};
 use crate::supervisor::{Started, Supervisor, Task};
 
@@ -59,6 +61,9 @@ pub struct PendingCheckpoint {
     pub path: PathBuf,
     /// How many alerts had been handed over when it was taken.
     pub alerts: u64,
+    /// Days of identities that have ended since the last one, and the folder that keeps them.
+    pub profiles: Vec<DayProfile>,
+    pub profiles_folder: PathBuf,
     pub checkpoint: DetectionCheckpoint,
 }
 
@@ -259,7 +264,13 @@ impl Storing {
 
     fn keep(&mut self, pending: PendingCheckpoint) -> Result<(), LakeError> {
         self.commit()?;
-        let PendingCheckpoint { position, path, alerts, checkpoint } = pending;
+        let PendingCheckpoint { position, path, alerts, profiles, profiles_folder, checkpoint } =
+            pending;
+        // Before the checkpoint: a crash between the two gives the same days once more.
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        if let Err(error) = models::keep_profiles(&profiles_folder, &name, &profiles) {
+            tracing::error!("days of identities cannot be kept for the models: {error:#}");
+        }
         if !self.alerts.is_recorded(alerts, ALERTS_WITHIN) {
             // A crash would lose them: the one before holds until they are recorded.
             tracing::debug!(position, "no checkpoint is kept while alerts wait to be recorded");

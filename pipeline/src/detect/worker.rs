@@ -214,7 +214,7 @@ impl Worker {
             tracing::error!("{error:#}; it is learnt again from what the bus has");
             None
         });
-        (Place { name, partitions, path }, known)
+        (Place { name, partitions, path, profiles_folder: self.folder.profiles() }, known)
     }
 
     fn shard(

@@ -1,0 +1,238 @@
+//! Models: trained from the closed days of identities, kept in the registry, held by detectors.
+//!
+//! Nobody waits for them: a detector judges with the newest valid ones that it has met.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ::detect::{InstanceModels, Models};
+use anyhow::Context;
+use event::Timestamp;
+use model::{DayProfile, PeerGroups, Prior, Registry, TrainSettings, Trained, Trainer};
+
+use crate::checkpoint;
+use crate::folder::DataFolder;
+
+/// A day is closed for training so long after its end, for sources that are behind.
+const GRACE_SECONDS: i64 = 3_600;
+
+/// Days of profiles that are kept.
+const PROFILE_DAYS: i32 = 35;
+
+/// Versions of each model that are kept.
+const VERSIONS_KEPT: usize = 40;
+
+/// The models that all detectors of this process hold. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct ModelShelf(Arc<Shelf>);
+
+#[derive(Default)]
+struct Shelf {
+    generation: AtomicU64,
+    models: RwLock<Models>,
+}
+
+impl ModelShelf {
+    /// The models, if they are others than those of `generation`, which is set to theirs.
+    pub fn newer_than(&self, generation: &mut u64) -> Option<Models> {
+        let now = self.0.generation.load(Relaxed);
+        if now == *generation {
+            return None;
+        }
+        *generation = now;
+        Some(self.0.models.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn set(&self, models: Models) {
+        let mut held = self.0.models.write().unwrap_or_else(PoisonError::into_inner);
+        if held.all_versions() != models.all_versions() {
+            *held = models;
+            self.0.generation.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Reads the newest valid models of every instance.
+    ///
+    /// # Errors
+    /// If the registry cannot be read; models that are damaged are told and passed over.
+    pub fn refresh(&self, folder: &DataFolder) -> anyhow::Result<()> {
+        let registry = Registry::open(&folder.models())?;
+        let instances: BTreeSet<String> =
+            [Prior::KIND, PeerGroups::KIND].into_iter().try_fold(BTreeSet::new(), |mut all, kind| {
+                all.extend(registry.instances(kind)?);
+                anyhow::Ok(all)
+            })?;
+        let mut models = Models::default();
+        for instance in instances {
+            models.set(&instance, newest_of(&registry, &instance)?);
+        }
+        self.set(models);
+        Ok(())
+    }
+}
+
+fn newest_of(registry: &Registry, instance: &str) -> anyhow::Result<InstanceModels> {
+    let newest = |kind: &str| {
+        let (found, problems) = registry.newest_and_problems(kind, instance, None)?;
+        problems.iter().for_each(|problem| tracing::warn!("a model is passed over: {problem}"));
+        anyhow::Ok(found)
+    };
+    let prior = newest(Prior::KIND)?.and_then(|(version, bytes, _)| {
+        told(Prior::decode(&bytes)).map(|prior| (version, Arc::new(prior)))
+    });
+    let peers = newest(PeerGroups::KIND)?.and_then(|(version, bytes, _)| {
+        told(PeerGroups::decode(&bytes)).map(|peers| (version, Arc::new(peers)))
+    });
+    Ok(InstanceModels { prior, peers })
+}
+
+fn told<M>(decoded: Result<M, model::ModelError>) -> Option<M> {
+    decoded.inspect_err(|error| tracing::warn!("a model is passed over: {error}")).ok()
+}
+
+/// Trains as a back-fill goes, so that history is judged with the models of its own days.
+pub struct Apprentice {
+    trainer: Trainer,
+    registry: Registry,
+    /// By instance: the day that was trained last, and the models in use.
+    trained: BTreeMap<String, i32>,
+    models: Models,
+    identities: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Apprentice {
+    /// Goes on from what is kept.
+    ///
+    /// # Errors
+    /// If the registry or the kept profiles cannot be read.
+    pub fn new(folder: &DataFolder) -> anyhow::Result<Self> {
+        let mut trainer = Trainer::new(TrainSettings::default());
+        read_profiles(&folder.profiles(), i32::MIN)?.into_iter().for_each(|p| trainer.add(p));
+        let registry = Registry::open(&folder.models())?;
+        let (trained, models) = (BTreeMap::new(), Models::default());
+        Ok(Self { trainer, registry, trained, models, identities: BTreeMap::new() })
+    }
+
+    /// Takes the days that have closed; returns other models if there are any now.
+    ///
+    /// # Errors
+    /// If a model cannot be written.
+    pub fn learn(&mut self, profiles: &[DayProfile]) -> anyhow::Result<Option<Models>> {
+        let mut closed = BTreeMap::<&str, i32>::new();
+        for profile in profiles {
+            self.trainer.add(profile.clone());
+            let day = closed.entry(&profile.instance).or_insert(profile.day);
+            *day = (*day).max(profile.day);
+            let known = self.identities.entry(profile.instance.clone()).or_default();
+            known.insert(profile.identity.clone());
+        }
+        let mut is_changed = false;
+        for (instance, day) in closed {
+            // Many identities are trained on less often: their days differ little.
+            let count = self.identities.get(instance).map_or(0, BTreeSet::len);
+            let every = 1 + i32::try_from(count / 2_000).unwrap_or(i32::MAX - 1);
+            let last = self.trained.get(instance).copied().unwrap_or(i32::MIN);
+            // The day before: all of it has closed once one identity closes the next.
+            let day = day - 1;
+            if day < last.saturating_add(every) {
+                continue;
+            }
+            self.trained.insert(instance.to_owned(), day);
+            let trained = self.trainer.train(day, instance);
+            if publish(&self.registry, &trained)? {
+                self.models.set(instance, newest_of(&self.registry, instance)?);
+                is_changed = true;
+            }
+        }
+        Ok(is_changed.then(|| self.models.clone()))
+    }
+}
+
+fn publish(registry: &Registry, trained: &[Trained]) -> anyhow::Result<bool> {
+    for trained in trained {
+        registry.publish(trained).context("a model cannot be kept")?;
+    }
+    Ok(!trained.is_empty())
+}
+
+/// Trains what has closed by `now`, if no other process does, and forgets what is old. Blocks.
+///
+/// # Errors
+/// If profiles cannot be read or models not be written.
+pub fn train(folder: &DataFolder, now: Timestamp) -> anyhow::Result<()> {
+    folder.make_detection()?;
+    let lock = File::options().create(true).append(true).open(folder.training_lock())?;
+    if lock.try_lock().is_err() {
+        return Ok(()); // another process trains
+    }
+    let closed = now.plus_seconds(-GRACE_SECONDS).day() - 1;
+    let profiles = read_profiles(&folder.profiles(), closed - PROFILE_DAYS)?;
+    let mut newest = BTreeMap::<String, i32>::new();
+    let mut trainer = Trainer::new(TrainSettings::default());
+    for profile in profiles {
+        if profile.day <= closed {
+            let day = newest.entry(profile.instance.clone()).or_insert(profile.day);
+            *day = (*day).max(profile.day);
+            trainer.add(profile);
+        }
+    }
+    let registry = Registry::open(&folder.models())?;
+    for (instance, day) in newest {
+        let known = registry.newest(Prior::KIND, &instance, None)?;
+        let date = |day: i32| Timestamp(i64::from(day) * 86_400_000_000).to_string();
+        let is_trained = known.is_some_and(|(version, ..)| version[..10] >= date(day)[..10]);
+        if !is_trained {
+            publish(&registry, &trainer.train(day, &instance))?;
+        }
+    }
+    registry.prune(VERSIONS_KEPT, &BTreeSet::new())?;
+    Ok(())
+}
+
+/// Keeps the closed days of a partition in a file of their own; the same days twice are one.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn keep_profiles(
+    folder: &Path,
+    partition: &str,
+    profiles: &Vec<DayProfile>,
+) -> anyhow::Result<()> {
+    let Some(newest) = profiles.iter().map(|profile| profile.day).max() else { return Ok(()) };
+    std::fs::create_dir_all(folder)?;
+    let body = rmp_serde::to_vec(profiles).context("profiles cannot be encoded")?;
+    let sum = blake3::hash(&body).to_hex();
+    let name = format!("{newest:07}-{partition}-{}.profiles", &sum.as_str()[..16]);
+    let path = folder.join(name);
+    if path.exists() { Ok(()) } else { checkpoint::write_alone(&path, profiles) }
+}
+
+/// The kept days from `first` on. Files whose days are all older are removed.
+fn read_profiles(folder: &Path, first: i32) -> anyhow::Result<Vec<DayProfile>> {
+    let mut profiles = Vec::new();
+    if !folder.exists() {
+        return Ok(profiles);
+    }
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .with_context(|| format!("{} cannot be read", folder.display()))?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "profiles"));
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let newest = name.split('-').next().and_then(|day| day.parse::<i32>().ok());
+        if newest.is_some_and(|newest| newest < first) {
+            std::fs::remove_file(&path)?;
+            continue;
+        }
+        match checkpoint::read::<Vec<DayProfile>>(&path) {
+            Ok(found) => profiles.extend(found.unwrap_or_default()),
+            Err(error) => tracing::warn!("{error:#}; models are trained without these days"),
+        }
+    }
+    profiles.retain(|profile| profile.day >= first);
+    Ok(profiles)
+}
