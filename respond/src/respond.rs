@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::channel::{Channel, Opening};
+use crate::channel::{Opened, Opening};
 use crate::metrics::RespondMetrics;
 use crate::outbox::Outbox;
 use crate::route::Route;
@@ -140,7 +140,7 @@ pub fn system_clock() -> Clock {
     })
 }
 
-fn opened(settings: &ChannelSettings) -> Result<Box<dyn Channel>, RespondError> {
+fn opened(settings: &ChannelSettings) -> Opened {
     settings.kind.open(&Opening { name: &settings.name, limits: &settings.limits })
 }
 

@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::channel::{Channel, Kind, Opening, Receipt, SendError};
+use crate::channel::{Channel, Kind, Opened, Opening, Receipt, SendError};
 use crate::notification::Notification;
 use crate::respond::RespondError;
 
@@ -42,7 +42,7 @@ impl Kind for FileSettings {
         &self.path
     }
 
-    fn open(&self, opening: &Opening<'_>) -> Result<Box<dyn Channel>, RespondError> {
+    fn open(&self, opening: &Opening<'_>) -> Opened {
         let path = PathBuf::from(&self.path);
         let wrong = |problem: String| RespondError::Settings {
             setting: opening.setting::<Self>("path"),
