@@ -38,8 +38,11 @@ pub trait Kind: Serialize + DeserializeOwned {
     fn receiver(&self) -> &str;
 
     /// Checks the settings and gets ready to send; changes nothing anywhere.
-    fn open(&self, opening: &Opening<'_>) -> Result<Box<dyn Channel>, RespondError>;
+    fn open(&self, opening: &Opening<'_>) -> Opened;
 }
+
+/// A channel that is ready to send, or why it is not.
+pub type Opened = Result<Box<dyn Channel>, RespondError>;
 
 /// What a channel is opened with beside the settings of its kind.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +101,7 @@ struct KindEntry {
     name: &'static str,
     check: fn(&Value) -> serde_json::Result<()>,
     receiver: fn(&Value) -> serde_json::Result<String>,
-    open: fn(&Value, &Opening<'_>) -> Result<Box<dyn Channel>, RespondError>,
+    open: fn(&Value, &Opening<'_>) -> Opened,
 }
 
 impl KindEntry {
@@ -131,7 +134,7 @@ impl ChannelKind {
     }
 
     /// Checks the settings and gets ready to send; changes nothing anywhere.
-    pub fn open(&self, opening: &Opening<'_>) -> Result<Box<dyn Channel>, RespondError> {
+    pub fn open(&self, opening: &Opening<'_>) -> Opened {
         let entry = self.entry().ok_or_else(|| RespondError::Settings {
             setting: format!("respond.channels `{}`: {}", opening.name, self.name),
             problem: format!("is no kind of channel; choose {}", names()),

@@ -9,7 +9,7 @@ use state::{State, StateError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::channel::{Channel, Opening};
+use crate::channel::{Opened, Opening};
 use crate::metrics::RespondMetrics;
 use crate::outbox::Outbox;
 use crate::route::Route;
@@ -132,7 +132,7 @@ pub fn system_clock() -> Clock {
     })
 }
 
-fn opened(settings: &ChannelSettings) -> Result<Box<dyn Channel>, RespondError> {
+fn opened(settings: &ChannelSettings) -> Opened {
     settings.kind.open(&Opening { name: &settings.name, limits: &settings.limits })
 }
 

@@ -7,14 +7,15 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
-use crate::channel::{Channel, Kind, Opening, Receipt, SendError};
+use crate::channel::{Channel, Kind, Opened, Opening, Receipt, SendError};
 use crate::notification::Notification;
 use crate::respond::RespondError;
 
@@ -41,7 +42,7 @@ impl Kind for FileSettings {
         &self.path
     }
 
-    fn open(&self, opening: &Opening<'_>) -> Result<Box<dyn Channel>, RespondError> {
+    fn open(&self, opening: &Opening<'_>) -> Opened {
         let path = PathBuf::from(&self.path);
         let wrong = |problem: String| RespondError::Settings {
             setting: opening.setting::<Self>("path"),
@@ -70,11 +71,11 @@ impl Channel for FileChannel {
             .line()
             .map_err(|error| SendError::Refused { reason: format!("no JSON: {error}") })?;
         let (path, open) = (self.path.clone(), Arc::clone(&self.open));
-        let appending = tokio::task::spawn_blocking(move || {
-            // Nothing in the file depends on how an earlier attempt ended.
-            let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-            append(&mut open, &path, &line)
-        });
+        let appending = async move {
+            // Waited for here: a disk that hangs holds one thread, however many events come.
+            let mut open = open.lock_owned().await;
+            tokio::task::spawn_blocking(move || append(&mut open, &path, &line)).await
+        };
         let retry = |reason: String| SendError::Retry { after: None, reason };
         match tokio::time::timeout(self.timeout, appending).await {
             Ok(Ok(Ok(()))) => Ok(Receipt { answer: "appended".to_owned() }),

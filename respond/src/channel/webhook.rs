@@ -15,7 +15,7 @@ use secret::SecretSource;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::channel::{Channel, Kind, Opening, Receipt, SendError};
+use crate::channel::{Channel, Kind, Opened, Opening, Receipt, SendError};
 use crate::destination::{GuardedResolver, SystemResolver, check_url};
 use crate::notification::Notification;
 use crate::respond::RespondError;
@@ -87,7 +87,7 @@ impl Kind for WebhookSettings {
         &self.url
     }
 
-    fn open(&self, opening: &Opening<'_>) -> Result<Box<dyn Channel>, RespondError> {
+    fn open(&self, opening: &Opening<'_>) -> Opened {
         Ok(Box::new(WebhookChannel::new(self, opening, Arc::new(SystemResolver))?))
     }
 }
