@@ -1,5 +1,7 @@
 //! The stage: batches in, enriched batches, alerts and cases out.
 
+use std::sync::Arc;
+
 use event::alert::{Detector as Layer, Severity};
 use event::decision::{Decision, DecisionKind};
 use event::enrichment::{DetectionColumns, StatementColumns};
@@ -37,7 +39,7 @@ use crate::statistics::Statistics;
 /// identity, and an event whose clock is far ahead of its instance for the time of the instance.
 pub struct Detector {
     settings: DetectSettings,
-    rules: RuleSet,
+    rules: Arc<RuleSet>,
     sensitivity: Sensitivity,
     analyzer: StatementAnalyzer,
     engine: RuleEngine,
@@ -170,7 +172,7 @@ impl Detector {
             analysis: StatementAnalysis::default(),
             network: String::new(),
             settings: settings.clone(),
-            rules,
+            rules: Arc::new(rules),
         })
     }
 
@@ -279,7 +281,7 @@ impl Detector {
             repeats: self.repeats.clone(),
             decisions: self.decisions.save(),
             cases: self.cases.clone(),
-            statistics: self.statistics(),
+            statistics: self.statistics().of_stream(),
         };
         rmp_serde::to_vec_named(&snapshot).expect("a snapshot in memory is made of plain data")
     }
@@ -436,7 +438,7 @@ impl Detector {
         if firings.is_empty() {
             return;
         }
-        let rules = self.rules.clone();
+        let rules = Arc::clone(&self.rules);
         let jobs = std::mem::take(&mut self.settings.jobs);
         for matched in matches(&rules, &jobs, event, &[], firings) {
             let signal = matched.signal(event);
@@ -458,7 +460,7 @@ impl Detector {
             [] => Vec::new(),
             results => self.by_identity.count(event, results),
         };
-        let rules = self.rules.clone();
+        let rules = Arc::clone(&self.rules);
         let jobs = std::mem::take(&mut self.settings.jobs);
         let matched = matches(&rules, &jobs, event, results, firings);
         let anomalies = looked.map_or(&[][..], |looked| &looked.anomalies);

@@ -239,8 +239,8 @@ fn a_silent_service_and_a_collapse_are_told_by_the_clock() {
         }
         assert_eq!(observe(&mut detector, &stream).alerts, []);
     }
-    let told = detector.tick("main", support::hour(10 * DAY + 4 * HOUR));
-    assert_eq!(told.alerts, [], "four hours");
+    let told = detector.tick("main", support::hour(10 * DAY + 3 * HOUR));
+    assert_eq!(told.alerts, [], "three hours");
     assert_eq!(told.profiles.len(), 1, "the day has ended");
     let told = detector.tick("main", support::hour(10 * DAY + 7 * HOUR));
     assert_eq!(told.alerts.len(), 1, "{told:#?}");

@@ -2,6 +2,7 @@
 //! HTTP API, where the role has it.
 
 pub mod access;
+mod decisions;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -190,6 +191,10 @@ impl Serving {
         let recording = supervisor.task("record reads", stop, move |task| {
             access::publish(accessed.clone(), bus.clone(), task)
         });
+        let deciding = parts.clone();
+        drop(supervisor.task("publish decisions", stop, move |task| {
+            publish_decisions(deciding.clone(), task)
+        }));
         let watched = parts.clone();
         drop(supervisor.task("watch lag", stop, move |task| watch_lag(watched.clone(), task)));
         let http = supervisor.task("http", stop, move |task| serve(parts.clone(), task));
@@ -232,6 +237,14 @@ async fn serve(parts: Arc<Parts>, task: Task) -> anyhow::Result<()> {
         access: parts.access.clone(),
     };
     Ok(service.serve(parts.listener.listener()?, parts.stop.clone()).await?)
+}
+
+async fn publish_decisions(parts: Arc<Parts>, task: Task) -> anyhow::Result<()> {
+    let Serving { bus, state, .. } = &parts.serving;
+    match crate::detect::unless(&parts.stop, state.wait()).await {
+        Some(state) => decisions::publish(state?, bus.clone(), parts.stop.clone(), task).await,
+        None => Ok(()),
+    }
 }
 
 async fn watch_lag(parts: Arc<Parts>, task: Task) -> anyhow::Result<()> {

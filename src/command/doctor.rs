@@ -92,8 +92,8 @@ fn examine(config: &Settings, findings: &mut Vec<Finding>) {
         Err(error) => Finding::bad("rules", error.to_string()),
     });
     findings.push(match Respond::check(&config.respond) {
-        Ok(()) => Finding::good(format!("webhooks: {}", config.respond.webhooks.len())),
-        Err(error) => Finding::bad("webhooks", error.to_string()),
+        Ok(()) => Finding::good(format!("channels: {}", config.respond.channels.len())),
+        Err(error) => Finding::bad("channels", error.to_string()),
     });
     findings.push(address(config.query.address));
     for source in &config.sources {

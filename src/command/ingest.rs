@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anyhow::Context;
 use clap::Args;
+use event::vocabulary::CaseChange;
 use ingest::LogSettings;
 use ingest::source::FileSourceSettings;
 use pipeline::{DataFolder, Settings, SourceSettings, Summary, backfill};
@@ -91,16 +92,17 @@ pub fn run(
 ) -> anyhow::Result<Summary> {
     let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;
     let bar = terminal::byte_bar(0, what);
-    let alerts = Arc::new(AtomicU64::new(0));
-    let counted = alerts.clone();
+    let (alerts, cases) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (counted, opened) = (alerts.clone(), cases.clone());
     let shown = bar.clone();
     let mut summary = backfill(
         config,
         source,
         folder,
         runtime.handle(),
-        Arc::new(move |_| {
+        Arc::new(move |alert| {
             counted.fetch_add(1, Relaxed);
+            opened.fetch_add(u64::from(alert.change == CaseChange::Opened), Relaxed);
         }),
         Box::new(move |read, all, _events| {
             shown.set_length(all);
@@ -109,6 +111,7 @@ pub fn run(
     )?;
     bar.finish_and_clear();
     summary.alerts = alerts.load(Relaxed);
+    summary.cases = cases.load(Relaxed);
     Ok(summary)
 }
 
@@ -125,15 +128,16 @@ fn print_json(summary: &Summary) -> anyhow::Result<()> {
 
 #[expect(clippy::print_stdout, reason = "the summary is the command's output")]
 fn print_words(summary: &Summary, config: &Settings) {
-    let Summary { files, bytes, records, events, rejects, alerts, seconds, .. } = summary;
+    let Summary { files, bytes, records, events, rejects, alerts, cases, seconds, .. } = summary;
     println!(
-        "{}, {}: {}, {}, {}, {} in {seconds:.1} s ({:.0} events/s)",
+        "{}, {}: {}, {}, {}, {} of {} in {seconds:.1} s ({:.0} events/s)",
         terminal::count(*files, "file"),
         indicatif::HumanBytes(*bytes),
         terminal::count(*records, "record"),
         terminal::count(*events, "event"),
         terminal::count(*rejects, "reject"),
         terminal::count(*alerts, "new alert"),
+        terminal::count(*cases, "new case"),
         summary.events_per_second
     );
     for notice in &summary.notices {

@@ -197,8 +197,9 @@ impl Collector {
         let ticks = self.hours.advance(&events);
         let envelope = |copies: bool| {
             let (source, partitions) = (self.name.clone(), self.partitions);
-            let (ticks, events, rejects) = (Vec::new(), None, Vec::new());
-            Envelope { source, file, end, partitions, copies, ticks, events, rejects }
+            let (ticks, decisions) = (Vec::new(), Vec::new());
+            let (events, rejects) = (None, Vec::new());
+            Envelope { source, file, end, partitions, copies, ticks, decisions, events, rejects }
         };
         let new = |events: Option<EventBatch>, known: u64| {
             events.map(|events| after(events, known)).filter(|events| !events.is_empty())

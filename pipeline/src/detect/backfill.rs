@@ -12,6 +12,7 @@ use event::EventId;
 use ingest::source::{FilePositions, FileSource, FileSourceMode, SourceItem};
 use ingest::{Decoded, Stream};
 use lake::{Lake, Sharing};
+use model::DayProfile;
 use prometheus_client::registry::Registry;
 use respond::{Respond, RespondMetrics, RespondSettings, system_clock};
 use serde::Serialize;
@@ -20,6 +21,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::{AlertQueue, OnAlert};
+use super::models::{Apprentice, ModelShelf};
 use super::partition_detector::{Detectors, PartitionDetector};
 use super::store::{self, PendingCheckpoint, Rows, StoreCommand, StoreHandle};
 use crate::checkpoint::{self, DetectionCheckpoint, SourceCheckpoint};
@@ -54,7 +56,7 @@ pub struct Summary {
     pub rejects: u64,
     /// New alerts.
     pub alerts: u64,
-    /// Cases opened; alerts are not grouped into cases yet.
+    /// New cases.
     pub cases: u64,
     /// How long it took.
     pub seconds: f64,
@@ -98,7 +100,9 @@ pub fn backfill(
     let path = folder.detection_of_ingest(&settings.bus);
     let known: Option<DetectionCheckpoint> = checkpoint::read(&path)?;
     let alerts = AlertQueue::default();
-    let detectors = Detectors::new(&settings.detect, alerts.clone())?;
+    let shelf = ModelShelf::default();
+    shelf.refresh(folder)?;
+    let detectors = Detectors::new(&settings.detect, alerts.clone(), shelf)?;
     let detector = detectors.make(known.as_ref().map(|known| &known.detector[..]))?;
     let respond = runtime.block_on(recorder(folder))?;
     let (recording, stopped) = (alerts.clone(), stop.clone());
@@ -131,6 +135,9 @@ pub fn backfill(
     };
     let detecting = Detecting {
         detector,
+        apprentice: Apprentice::new(folder)?,
+        profiles: Vec::new(),
+        profiles_folder: folder.profiles(),
         alerts: alerts.clone(),
         hours: TickClock::default(),
         stored: lake.positions().into_iter().collect(),
@@ -255,6 +262,11 @@ impl Reader {
 
 struct Detecting {
     detector: PartitionDetector,
+    /// Trains as it goes.
+    apprentice: Apprentice,
+    /// Days of identities that have ended and are not kept yet.
+    profiles: Vec<DayProfile>,
+    profiles_folder: PathBuf,
     alerts: AlertQueue,
     hours: TickClock,
     stored: BTreeMap<String, i64>,
@@ -273,7 +285,11 @@ impl Detecting {
                 self.recorded("alerts cannot be recorded")?;
             }
             let command = match part {
-                Part::Decoded(decoded) => StoreCommand::Rows(self.judge(decoded)),
+                Part::Decoded(decoded) => {
+                    let rows = self.judge(decoded);
+                    self.learn()?;
+                    StoreCommand::Rows(rows)
+                }
                 Part::Checkpoint(checkpoint) => {
                     self.known.ingested.insert(self.name.clone(), checkpoint);
                     self.known.detector = self.detector.snapshot();
@@ -282,6 +298,8 @@ impl Detecting {
                         position: self.name.clone(),
                         path: self.path.clone(),
                         alerts: self.detector.alerts_given(),
+                        profiles: std::mem::take(&mut self.profiles),
+                        profiles_folder: self.profiles_folder.clone(),
                         checkpoint: self.known.clone(),
                     })
                 }
@@ -289,6 +307,19 @@ impl Detecting {
             self.commands.give(command)?;
         }
         self.recorded("the last alerts cannot be recorded; they come again with the next ingest")
+    }
+
+    /// History is judged with the models of its own days.
+    fn learn(&mut self) -> anyhow::Result<()> {
+        let profiles = self.detector.take_profiles();
+        if profiles.is_empty() {
+            return Ok(());
+        }
+        if let Some(models) = self.apprentice.learn(&profiles)? {
+            self.detector.set_models(models);
+        }
+        self.profiles.extend(profiles);
+        Ok(())
     }
 
     fn recorded(&self, problem: &'static str) -> anyhow::Result<()> {

@@ -60,11 +60,13 @@ impl ModelShelf {
     /// If the registry cannot be read; models that are damaged are told and passed over.
     pub fn refresh(&self, folder: &DataFolder) -> anyhow::Result<()> {
         let registry = Registry::open(&folder.models())?;
-        let instances: BTreeSet<String> =
-            [Prior::KIND, PeerGroups::KIND].into_iter().try_fold(BTreeSet::new(), |mut all, kind| {
+        let instances: BTreeSet<String> = [Prior::KIND, PeerGroups::KIND].into_iter().try_fold(
+            BTreeSet::new(),
+            |mut all, kind| {
                 all.extend(registry.instances(kind)?);
                 anyhow::Ok(all)
-            })?;
+            },
+        )?;
         let mut models = Models::default();
         for instance in instances {
             models.set(&instance, newest_of(&registry, &instance)?);

@@ -3,8 +3,8 @@
 
 use ::detect::{DetectSettings, Detector, Models, Observed, RuleSet, Statistics, Told};
 use anyhow::Context;
-use event::decision::Decision;
 use event::EventBatch;
+use event::decision::Decision;
 use model::DayProfile;
 
 use super::alerts::AlertQueue;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Bus, BusError, Record};
-use event::vocabulary::{Action, Evidence, Outcome, StatementState, TimeBasis};
+use event::vocabulary::{Evidence, Outcome, StatementState, TimeBasis};
 use event::{AuditEvent, EventBatchBuilder, EventId};
 use query::api::Access;
 use tokio::sync::Mutex;
@@ -93,7 +93,8 @@ fn seal(
 ) -> anyhow::Result<Record> {
     let (source, copies, rejects) = (NAME.to_owned(), false, Vec::new());
     let events = slice.events;
-    Envelope { source, file, end, partitions, copies, ticks, events, rejects }.seal()
+    let decisions = Vec::new();
+    Envelope { source, file, end, partitions, copies, ticks, decisions, events, rejects }.seal()
 }
 
 fn audit_event(access: &Access, key: EventId, position: u64) -> AuditEvent<'_> {
@@ -104,8 +105,8 @@ fn audit_event(access: &Access, key: EventId, position: u64) -> AuditEvent<'_> {
         received: access.time,
         position: position.cast_signed(),
         evidence: Evidence::A,
-        action: Action::Read,
-        command: Some("QUERY"),
+        action: access.action,
+        command: Some(access.command),
         user: Some(&access.caller),
         object_kind: Some("API"),
         object: Some(access.path),
