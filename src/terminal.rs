@@ -29,7 +29,8 @@ pub fn start_logging(verbosity: u8) {
 
 /// The level holds for our crates; the libraries beneath speak only of errors.
 fn our_crates(level: &str) -> String {
-    let ours = ["querywatch", "ingest", "detect", "respond", "query", "bus", "lake", "state"];
+    let ours =
+        ["querywatch", "pipeline", "ingest", "detect", "respond", "query", "bus", "lake", "state"];
     ours.map(|name| format!("{name}={level}")).join(",")
 }
 

@@ -194,3 +194,31 @@ fn another_log_under_the_same_name_is_refused() {
         assert!(Instant::now() < until, "the log never grew: {said}");
     }
 }
+
+/// The one before stands in, with a warning; nothing is lost or stored twice.
+#[test]
+fn a_damaged_checkpoint_gives_way_to_the_one_before() {
+    let querywatch = Querywatch::new();
+    let log = querywatch.folder().join("log");
+    std::fs::create_dir_all(&log).expect("a log folder");
+    let settings = querywatch.settings(&log, "[lake]\ncommit_seconds = 1\n");
+    let mut told = String::new();
+    for round in 0..3 {
+        let text: String = (round * 500..(round + 1) * 500).map(audited).collect();
+        std::fs::write(log.join(format!("{round}.csv")), text).expect("written");
+        if round == 2 {
+            let newest = querywatch.data().join("detection/0.checkpoint");
+            let bytes = std::fs::read(&newest).expect("a checkpoint");
+            std::fs::write(&newest, &bytes[..bytes.len() / 2]).expect("damaged");
+        }
+        let mut running = querywatch.start(&settings);
+        wait_for_rows(&querywatch, (round + 1) * 500);
+        running.terminate();
+        let mut stderr = running.stderr.take().expect("piped");
+        stderr.read_to_string(&mut told).expect("text");
+        assert!(running.wait().expect("ended").success(), "{told}");
+    }
+    let told: Vec<&str> = told.lines().filter(|line| line.contains("damaged")).collect();
+    assert!(!told.is_empty() && told.iter().all(|line| line.contains("the one before it is used")));
+    assert_exactly_once(&querywatch, 1_500);
+}

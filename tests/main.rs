@@ -19,6 +19,7 @@ mod postgresql;
 mod processes;
 mod replay;
 mod state_fails;
+mod ticks;
 mod tidy;
 mod topic;
 mod webhook;

@@ -73,9 +73,13 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
             Ok(Some(checkpoint)) => {
                 tracing::warn!("{error:#}; the one before it is used");
                 // Put aside: the next to be written must not take the place of the whole one.
-                let aside = std::fs::rename(path, with_suffix(path, "damaged"));
-                aside.with_context(|| format!("{} cannot be put aside", path.display()))?;
-                Ok(Some(checkpoint))
+                match std::fs::rename(path, with_suffix(path, "damaged")) {
+                    // Another reader was quicker.
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(checkpoint)),
+                    put => put
+                        .with_context(|| format!("{} cannot be put aside", path.display()))
+                        .map(|()| Some(checkpoint)),
+                }
             }
             _ => Err(error),
         },

@@ -76,7 +76,7 @@ impl Detecting {
         }
         let metrics = RespondMetrics::register(registry);
         let responding = respond(settings, state, metrics, &alerts, on_alert, (supervisor, stops));
-        let (store, handle) = store::start(writer, alerts.clone(), supervisor, &stops.detection)?;
+        let (store, handle) = store::start(writer, alerts.clone(), supervisor)?;
         let worker = Worker {
             bus,
             folder: folder.clone(),

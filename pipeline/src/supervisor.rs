@@ -29,7 +29,7 @@ struct Shared {
     runtime: Handle,
     tasks: Mutex<Vec<Task>>,
     failed: CancellationToken,
-    failure: Mutex<Option<anyhow::Error>>,
+    failures: Mutex<Vec<anyhow::Error>>,
 }
 
 /// A task, as it sees itself: it may say what is wrong while it goes on. Cheap to clone.
@@ -46,6 +46,18 @@ struct Entry {
     fault: tokio::sync::watch::Sender<Option<tests::Fault>>,
 }
 
+/// A failure that follows from that of another task.
+#[derive(Debug)]
+pub struct Follows(pub &'static str);
+
+impl std::fmt::Display for Follows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Follows {}
+
 /// A task that was started, to be waited for.
 pub struct Started {
     name: String,
@@ -59,7 +71,7 @@ impl Supervisor {
             runtime,
             tasks: Mutex::default(),
             failed: CancellationToken::new(),
-            failure: Mutex::default(),
+            failures: Mutex::default(),
         }))
     }
 
@@ -120,9 +132,11 @@ impl Supervisor {
         self.0.failed.clone()
     }
 
-    /// The first such failure; it is given once.
+    /// Why: the first such failure that does not follow from another. It is given once.
     pub fn take_failure(&self) -> Option<anyhow::Error> {
-        locked(&self.0.failure).take()
+        let mut failures = locked(&self.0.failures);
+        let cause = failures.iter().position(|error| !error.is::<Follows>()).unwrap_or(0);
+        (!failures.is_empty()).then(|| failures.remove(cause))
     }
 
     /// Every task that was ever started, in that order.
@@ -143,10 +157,10 @@ impl Supervisor {
         task
     }
 
-    /// Keeps the first failure; gives a word on the others.
+    /// Keeps the failure, and gives a word on it.
     fn fail(&self, error: anyhow::Error) -> anyhow::Error {
         let told = anyhow!("{error:#}");
-        locked(&self.0.failure).get_or_insert(error);
+        locked(&self.0.failures).push(error);
         self.0.failed.cancel();
         told
     }
@@ -383,6 +397,22 @@ pub(crate) mod tests {
             let failure = supervisor.take_failure().expect("the reason");
             assert_eq!(failure.to_string(), reason);
         }
+    }
+
+    #[tokio::test]
+    async fn the_reason_is_the_failure_that_follows_from_no_other() {
+        let (supervisor, stop) = (Supervisor::new(Handle::current()), CancellationToken::new());
+        let works: [fn() -> anyhow::Result<()>; 3] = [
+            || Err(Follows("the lake has stopped").into()),
+            || Err(anyhow!("the disk is gone")),
+            || Err(anyhow!("the bus is closed")),
+        ];
+        for work in works {
+            let started = supervisor.thread("a part", &stop, move |_| work()).expect("a thread");
+            started.ended().await.expect_err("it failed");
+        }
+        let failure = supervisor.take_failure().expect("the reason");
+        assert_eq!(failure.to_string(), "the disk is gone");
     }
 
     #[tokio::test]

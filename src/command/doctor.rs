@@ -192,9 +192,7 @@ fn examine_process(report: &ProcessReport) -> Finding {
 fn address(address: SocketAddr) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) => Finding::good(format!("address: {address} is free")),
-        Err(_) if is_ours(address) => {
-            Finding::good(format!("address: Querywatch answers at {address}"))
-        }
+        Err(_) if ask(address, "/metrics").contains("\n# HELP querywatch_") => readiness(address),
         Err(error) => Finding::bad(
             format!("address {address}"),
             format!("{error}; stop what listens there, or set query.address"),
@@ -202,18 +200,31 @@ fn address(address: SocketAddr) -> Finding {
     }
 }
 
-/// Whether a process of ours listens there: all of them show their figures.
-fn is_ours(address: SocketAddr) -> bool {
+/// Whether the process that listens there is ready, and each of its tasks.
+fn readiness(address: SocketAddr) -> Finding {
+    let what = format!("address: Querywatch answers at {address}");
+    let answer = ask(address, "/readyz");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    if head.contains(" 200 ") {
+        let tasks: Vec<&str> = body.lines().skip(1).collect();
+        return Finding::good(format!("{what}, ready; {}", tasks.join(", ")));
+    }
+    let problem: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let problem = problem["detail"].as_str().unwrap_or("it does not say whether it is ready");
+    Finding::bad(what, problem)
+}
+
+/// What an HTTP service there answers; nothing if there is none.
+fn ask(address: SocketAddr, path: &str) -> String {
     let ask = || {
         let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
         let mut answer = Vec::new();
         stream.take(SAMPLE_BYTES as u64).read_to_end(&mut answer)?;
         std::io::Result::Ok(answer)
     };
-    let answer = ask().unwrap_or_default();
-    String::from_utf8_lossy(&answer).contains("\n# HELP querywatch_")
+    String::from_utf8_lossy(&ask().unwrap_or_default()).into_owned()
 }
 
 fn data_folder(path: &Path, sharing: Sharing) -> Finding {

@@ -116,9 +116,7 @@ pub fn backfill(
     let mode = FileSourceMode::ReadToEnd;
     let (opened, items) =
         FileSource::spawn(source.files.clone(), source.instance(), &files, mode, stop.clone())?;
-    let (store, commands) = store::start(writer, alerts.clone(), &supervisor, &stop)?;
-    // The store ends with its last handle, and only after the stop that it is to see.
-    let last_handle = commands.clone();
+    let (store, commands) = store::start(writer, alerts.clone(), &supervisor)?;
     let (parts, received) = sync_channel(PARTS_MAX);
     let read = opened.progress();
     let reader = Reader {
@@ -153,7 +151,6 @@ pub fn backfill(
         (detected, reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     stop.cancel();
-    drop(last_handle);
     store.wait()?;
     detected?;
     recorder.wait()?;

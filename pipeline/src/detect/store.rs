@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::alerts::AlertQueue;
 use super::models;
 use crate::checkpoint::{self, DetectionCheckpoint};
-use crate::supervisor::{Started, Supervisor, Task};
+use crate::supervisor::{Follows, Started, Supervisor, Task};
 
 /// Commands that may wait for the lake. While it cannot write, detection goes on until so many
 /// wait; then it waits too, and the bus keeps what comes.
@@ -98,15 +98,20 @@ pub fn start(
     writer: Writer,
     alerts: AlertQueue,
     supervisor: &Supervisor,
-    stop: &CancellationToken,
 ) -> anyhow::Result<(Started, StoreHandle)> {
     let (commands, received) = sync_channel(COMMANDS_MAX);
     let progress = Arc::<Progress>::default();
     let handle = StoreHandle { commands, progress: progress.clone() };
     let (positions, abandon) = (BTreeMap::new(), supervisor.failed());
-    let started = supervisor.thread("store", stop, move |task| {
+    // That the handles are dropped is what tells it to stop: why is for their owner to say.
+    let done = CancellationToken::new();
+    let stop = done.clone();
+    let started = supervisor.thread("store", &stop, move |task| {
         let task = task.clone();
-        Storing { writer, positions, progress, abandon, alerts, task }.run(&received)
+        let storing = Storing { writer, positions, progress, abandon, alerts, task };
+        let ended = storing.run(&received);
+        done.cancel();
+        ended
     })?;
     Ok((started, handle))
 }
@@ -126,7 +131,7 @@ impl StoreHandle {
 
     /// Gives a command; waits while too many wait.
     pub fn give(&self, command: StoreCommand) -> anyhow::Result<()> {
-        self.commands.send(command).ok().context(STOPPED)
+        self.commands.send(command).map_err(|_| STOPPED.into())
     }
 
     /// Gives a command, or hands it back if too many wait.
@@ -134,7 +139,7 @@ impl StoreHandle {
         match self.commands.try_send(command) {
             Ok(()) => Ok(None),
             Err(TrySendError::Full(command)) => Ok(Some(command)),
-            Err(TrySendError::Disconnected(_)) => anyhow::bail!(STOPPED),
+            Err(TrySendError::Disconnected(_)) => Err(STOPPED.into()),
         }
     }
 
@@ -188,7 +193,7 @@ impl StoreHandle {
     }
 }
 
-const STOPPED: &str = "the lake has stopped; its error says why";
+const STOPPED: Follows = Follows("the lake has stopped; its error says why");
 
 impl Storing {
     fn run(mut self, commands: &Receiver<StoreCommand>) -> anyhow::Result<()> {
