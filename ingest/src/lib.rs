@@ -5,8 +5,13 @@
 //! - [`format`]: one log format a file; [`recognise`] tells which one a file has.
 //! - [`Stream`]: what a source writes, over all of its files: pieces of files in, batches out.
 
+mod clock;
 mod format;
+mod framing;
+mod joins;
 mod log_settings;
+mod parsed;
+mod session;
 pub mod source;
 mod stream;
 

@@ -269,6 +269,7 @@ impl<'a> EventRow<'a> {
             error_code: text(35),
             error: text(36),
             grant_id: text(37),
+            message: text(38),
         }
     }
 
@@ -300,19 +301,19 @@ impl<'a> EventRow<'a> {
 
     /// Hash of the statement's normal form.
     pub fn fingerprint(&self) -> Option<u64> {
-        let array = self.rows.columns.column(38).as_primitive::<UInt64Type>();
+        let array = self.rows.columns.column(39).as_primitive::<UInt64Type>();
         array.is_valid(self.row).then(|| array.value(self.row))
     }
 
     /// Highest sensitivity among the objects touched.
     pub fn sensitivity(&self) -> Option<i32> {
-        let array = self.rows.columns.column(44).as_primitive::<Int32Type>();
+        let array = self.rows.columns.column(45).as_primitive::<Int32Type>();
         array.is_valid(self.row).then(|| array.value(self.row))
     }
 
     /// Risk points.
     pub fn risk(&self) -> Option<f64> {
-        let array = self.rows.columns.column(45).as_primitive::<Float64Type>();
+        let array = self.rows.columns.column(46).as_primitive::<Float64Type>();
         array.is_valid(self.row).then(|| array.value(self.row))
     }
 

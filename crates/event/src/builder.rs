@@ -65,6 +65,7 @@ struct TextColumns {
     error_code: TextColumn,
     error: TextColumn,
     grant_id: TextColumn,
+    message: TextColumn,
 }
 
 impl EventBatchBuilder {
@@ -82,7 +83,8 @@ impl EventBatchBuilder {
     pub fn is_full(&self) -> bool {
         let text = self.statement.values_slice().len()
             + self.parameters.values_slice().len()
-            + self.text.error.text_bytes();
+            + self.text.error.text_bytes()
+            + self.text.message.text_bytes();
         self.rows >= BATCH_ROWS || text >= BATCH_TEXT_BYTES
     }
 
@@ -102,6 +104,18 @@ impl EventBatchBuilder {
         self.text.push(event);
         self.rows += 1;
         self.rows - 1
+    }
+
+    /// Appends the rows of a batch.
+    pub fn extend(&mut self, batch: &EventBatch) {
+        for row in batch.rows().iter() {
+            self.push(&row.event());
+        }
+    }
+
+    /// Position of the first row, if there is one.
+    pub fn first_position(&self) -> Option<i64> {
+        self.position.values_slice().first().copied()
     }
 
     /// Says how the statement of an earlier row ended.
@@ -159,6 +173,7 @@ impl EventBatchBuilder {
             text.error_code.finish(),
             text.error.finish(),
             text.grant_id.finish(),
+            text.message.finish(),
         ];
         for field in &schema::events().fields()[FIRST_ENRICHED..] {
             columns.push(new_null_array(field.data_type(), rows));
@@ -196,5 +211,6 @@ impl TextColumns {
         self.error_code.push(event.error_code);
         self.error.push(event.error);
         self.grant_id.push(event.grant_id);
+        self.message.push(event.message);
     }
 }
