@@ -62,3 +62,9 @@ fn nothing_to_redact(bencher: Bencher<'_, '_>) {
     let sql = statement("100 bytes");
     bencher.bench_local(|| redact_secrets(black_box(sql), Dialect::PostgreSql).len());
 }
+
+#[divan::bench(sample_size = 1000)]
+fn command(bencher: Bencher<'_, '_>) {
+    let sql = statement("100 bytes");
+    bencher.bench_local(|| statement::Command::of(black_box(sql), Dialect::PostgreSql));
+}

@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 
-use crate::command::command;
 use crate::names::Names;
 use crate::outline::Outline;
 use crate::relation::Relations;
 use crate::syntax::{self, Syntax};
-use crate::{Dialect, Flag, Normalizer, mention, remark};
+use crate::{Command, Dialect, Flag, Normalizer, mention, remark};
 
 /// Facts of a statement. They are read from the normal form alone, so that all texts with one
 /// fingerprint share them. Lists are sorted and without repeats.
@@ -62,7 +61,7 @@ impl Facts {
             flags.insert(Flag::Temporary);
         }
         Self {
-            command: phrases.first().map_or_else(String::new, |first| command(first, dialect)),
+            command: Command::of(normal_form, dialect).tag.to_owned(),
             tables_read: names.read.into_vec(),
             tables_written: names.written.into_vec(),
             columns: names.columns.into_vec(),

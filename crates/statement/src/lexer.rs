@@ -68,6 +68,7 @@ pub(crate) struct Expect {
     pub(crate) slice: bool,
 }
 
+#[derive(Clone)]
 pub(crate) struct Lexer<'a> {
     input: &'a [u8],
     at: usize,
@@ -251,6 +252,12 @@ enum Class {
 #[inline]
 pub(crate) fn is_word(byte: u8) -> bool {
     WORD[byte as usize]
+}
+
+/// Whether an identifier reads the same without quotes.
+pub(crate) fn is_bare(text: &[u8]) -> bool {
+    let starts = text.first().is_some_and(|&b| b.is_ascii_lowercase() || b == b'_' || b >= 128);
+    starts && text.iter().all(|&b| is_word(b) && !b.is_ascii_uppercase())
 }
 
 static WORD: [bool; 256] = {

@@ -2,7 +2,7 @@
 
 use super::state::{Last, State};
 use crate::Dialect;
-use crate::lexer::{Kind, is_word};
+use crate::lexer::{Kind, is_bare};
 use crate::word::Role;
 
 impl State {
@@ -236,12 +236,6 @@ static LOWER: [u8; 256] = {
     }
     table
 };
-
-/// Whether an identifier reads the same without quotes.
-fn is_bare(text: &[u8]) -> bool {
-    let starts = text.first().is_some_and(|&b| b.is_ascii_lowercase() || b == b'_' || b >= 128);
-    starts && text.iter().all(|&b| is_word(b) && !b.is_ascii_uppercase())
-}
 
 /// Copies `text`; a quote mark that stands alone is doubled.
 fn push_doubled(out: &mut Vec<u8>, text: &[u8], quote: u8) {
