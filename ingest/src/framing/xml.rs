@@ -1,5 +1,5 @@
-//! One record an element, such as `<AUDIT_RECORD …/>` or `<AUDIT_RECORD>…</AUDIT_RECORD>`, of which
-//! an audit log has a long row within one root element that stays open.
+//! One record an element, such as `<AUDIT_RECORD …/>` or `<AUDIT_RECORD>…</AUDIT_RECORD>`: an audit
+//! log has a long row of them within one root element that stays open.
 
 use memchr::memmem;
 
