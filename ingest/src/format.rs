@@ -2,6 +2,8 @@
 
 mod postgresql;
 
+pub use postgresql::PostgresqlSettings;
+
 use crate::parsed::Parsed;
 use crate::stream::StreamSettings;
 

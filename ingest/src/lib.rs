@@ -15,6 +15,6 @@ mod session;
 pub mod source;
 mod stream;
 
-pub use format::{names as format_names, recognise};
+pub use format::{PostgresqlSettings, names as format_names, recognise};
 pub use log_settings::{LogSettings, LogSettingsError};
 pub use stream::{Counts, Decoded, RestoreError, Stream, StreamSettings};

@@ -102,7 +102,10 @@ impl EventBatch {
     /// without compression.
     pub fn to_ipc(&self) -> Vec<u8> {
         let write = || -> Result<Vec<u8>, ArrowError> {
-            let mut stream = Vec::with_capacity(self.columns.get_array_memory_size() + 8_192);
+            // Columns that detection has not filled share their memory with other batches.
+            let own = self.columns.columns()[..FIRST_ENRICHED].iter();
+            let bytes: usize = own.map(|column| column.get_array_memory_size()).sum();
+            let mut stream = Vec::with_capacity(bytes + 64 * self.len() + 16_384);
             stream.extend_from_slice(&[0; CHECKSUM_BYTES]);
             let mut writer = StreamWriter::try_new_with_options(
                 stream,

@@ -1,11 +1,12 @@
 //! Collects events into the columns of one batch.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow_array::builder::{
-    FixedSizeBinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+    Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow_array::{ArrayRef, Date32Array, new_null_array};
+use arrow_array::{Array, ArrayRef, Date32Array, FixedSizeBinaryArray, new_null_array};
+use arrow_buffer::Buffer;
 
 use crate::batch::EventBatch;
 use crate::schema::{self, FIRST_ENRICHED};
@@ -128,17 +129,20 @@ impl EventBatchBuilder {
     /// Hands out the rows so far and starts an empty batch.
     pub fn finish(&mut self) -> EventBatch {
         let rows = std::mem::take(&mut self.rows);
-        let mut ids = FixedSizeBinaryBuilder::with_capacity(rows, 16);
-        for id in std::mem::take(&mut self.ids) {
-            ids.append_value(id).expect("16 bytes, as declared");
-        }
+        let ids = std::mem::replace(&mut self.ids, Vec::with_capacity(rows)).into_flattened();
+        let ids = FixedSizeBinaryArray::new(16, Buffer::from_vec(ids), None);
+        let (statement_bytes, parameters_bytes) =
+            (self.statement.values_slice().len(), self.parameters.values_slice().len());
         let zone = "UTC";
         let text = &mut self.text;
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(ids.finish()),
+            Arc::new(ids),
             Arc::new(self.time.finish().with_timezone(zone)),
             text.time_basis.finish(),
-            Arc::new(Date32Array::from(std::mem::take(&mut self.days))),
+            Arc::new(Date32Array::from(std::mem::replace(
+                &mut self.days,
+                Vec::with_capacity(rows),
+            ))),
             Arc::new(self.received.finish().with_timezone(zone)),
             text.source.finish(),
             text.format.finish(),
@@ -175,11 +179,38 @@ impl EventBatchBuilder {
             text.grant_id.finish(),
             text.message.finish(),
         ];
-        for field in &schema::events().fields()[FIRST_ENRICHED..] {
-            columns.push(new_null_array(field.data_type(), rows));
-        }
+        columns.extend(not_enriched(rows));
+        self.reserve(rows, statement_bytes, parameters_bytes);
         EventBatch::from_columns(columns)
     }
+
+    /// Makes room for a batch as large as the last one: growing to it would touch twice the memory.
+    fn reserve(&mut self, rows: usize, statement_bytes: usize, parameters_bytes: usize) {
+        self.time = TimestampMicrosecondBuilder::with_capacity(rows);
+        self.received = TimestampMicrosecondBuilder::with_capacity(rows);
+        self.position = Int64Builder::with_capacity(rows);
+        self.client_port = Int32Builder::with_capacity(rows);
+        self.statement_number = Int64Builder::with_capacity(rows);
+        self.statement = StringBuilder::with_capacity(rows, statement_bytes);
+        self.parameters = StringBuilder::with_capacity(rows, parameters_bytes);
+        self.affected_rows = Int64Builder::with_capacity(rows);
+        self.duration_us = Int64Builder::with_capacity(rows);
+    }
+}
+
+/// The columns of detection without values. All batches share their memory.
+fn not_enriched(rows: usize) -> impl Iterator<Item = ArrayRef> {
+    static NULLS: LazyLock<Vec<ArrayRef>> = LazyLock::new(|| {
+        let schema = schema::events();
+        let fields = schema.fields()[FIRST_ENRICHED..].iter();
+        fields.map(|field| new_null_array(field.data_type(), BATCH_ROWS)).collect()
+    });
+    // A batch that was read from elsewhere and extended may be larger.
+    let columns = NULLS.iter();
+    columns.map(move |nulls| match rows {
+        0..=BATCH_ROWS => nulls.slice(0, rows),
+        _ => new_null_array(nulls.data_type(), rows),
+    })
 }
 
 impl TextColumns {

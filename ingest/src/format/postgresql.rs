@@ -14,7 +14,10 @@ mod prefix;
 mod prefix_guess;
 mod record;
 mod secret;
+mod settings;
 mod severity;
 pub(super) mod stderr;
 pub(super) mod syslog;
 mod text_record;
+
+pub use settings::PostgresqlSettings;

@@ -62,7 +62,7 @@ fn score(sample: &[u8]) -> u8 {
 impl Stderr {
     fn new(settings: &StreamSettings) -> Self {
         Self {
-            prefix: settings.log_line_prefix.as_deref().map(Prefix::compile),
+            prefix: settings.postgresql.log_line_prefix.as_deref().map(Prefix::compile),
             record_bytes_max: settings.record_bytes_max,
             after_break: false,
             reader: TextReader::default(),

@@ -93,7 +93,7 @@ fn first_texts(text: &str) -> Vec<&str> {
 
 impl Syslog {
     fn new(settings: &StreamSettings) -> Self {
-        let configured = settings.log_line_prefix.as_deref().map(Prefix::compile);
+        let configured = settings.postgresql.log_line_prefix.as_deref().map(Prefix::compile);
         Self {
             prefix: configured.clone(),
             configured,
