@@ -1,5 +1,6 @@
 //! What every format promises of any bytes: no panic, one event or reject for each record, and
 //! the same events however the bytes are cut.
+#![no_main]
 
 use event::{EventId, Timestamp};
 use ingest::{Stream, StreamSettings};
@@ -24,12 +25,14 @@ fn read(format: &str, pieces: &[&[u8]]) -> Outcome {
     (events, rejects, records)
 }
 
-/// The first byte says where to cut; the rest is the log.
-pub fn check(format: &str, data: &[u8]) {
-    let Some((cut, log)) = data.split_first() else { return };
+// The first byte says which format, the second where to cut; the rest is the log.
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let [format, cut, log @ ..] = data else { return };
+    let formats: Vec<&str> = ingest::format_names().collect();
+    let format = formats[usize::from(*format) % formats.len()];
     let (head, tail) = log.split_at(usize::from(*cut).min(log.len()));
     let whole = read(format, &[log]);
     let (events, rejects, records) = &whole;
     assert_eq!(*records, (events.len() + rejects.len()) as u64, "a record is lost");
     assert_eq!(whole, read(format, &[head, tail]), "the cut changed the events");
-}
+});

@@ -1,13 +1,17 @@
-//! Records per second, bytes to batches, of the four carriers of one workload.
+//! Bytes to batches: records per second of one workload in each format, and bytes per second of
+//! large statements.
 //!
 //! `cargo bench -p ingest`; divan counts items as records.
 
-use divan::counter::ItemsCount;
+use divan::counter::{BytesCount, ItemsCount};
 use event::{EventId, Timestamp};
 use ingest::{Stream, StreamSettings};
 
 const RECORDS: u32 = 100_000;
 const SESSIONS: u32 = 16;
+
+/// About so long is a log of large statements.
+const LARGE_BYTES: usize = 64 << 20;
 
 /// What pgbench's built-in script makes pgaudit write.
 fn payload(record: u32) -> String {
@@ -80,42 +84,61 @@ fn syslog() -> Vec<u8> {
     })
 }
 
-fn run(bencher: divan::Bencher<'_, '_>, format: &str, log: &[u8]) {
+/// Reads the log in pieces as a source gives them; returns the rows.
+fn read(format: &str, log: &[u8]) -> usize {
     let settings = StreamSettings { format: Some(format.to_owned()), ..StreamSettings::default() };
-    let read = || {
-        let mut stream = Stream::new(settings.clone());
-        let (file, mut rows, mut offset) = (EventId::of(&[b"bench"]), 0, 0);
-        for piece in log.chunks(1 << 20) {
-            let end = offset + piece.len();
-            stream.feed(file, offset as u64, piece, end == log.len(), Timestamp(0));
-            offset = end;
-            while let Some(decoded) = stream.take(false) {
-                rows += decoded.events.len();
-            }
+    let mut stream = Stream::new(settings);
+    let (file, mut rows, mut offset) = (EventId::of(&[b"bench"]), 0, 0);
+    for piece in log.chunks(512 << 10) {
+        let end = offset + piece.len();
+        stream.feed(file, offset as u64, piece, end == log.len(), Timestamp(0));
+        offset = end;
+        while let Some(decoded) = stream.take(end == log.len()) {
+            rows += decoded.events.len();
         }
-        assert_eq!(rows, RECORDS as usize);
+    }
+    rows
+}
+
+/// A log of statements of so many bytes.
+fn large(statement_bytes: usize) -> Vec<u8> {
+    let records = LARGE_BYTES / statement_bytes;
+    let mut log = String::new();
+    for record in 0..records {
+        let list = format!("{record}, ").repeat(statement_bytes / format!("{record}, ").len());
+        let payload = format!(
+            "AUDIT: SESSION,{record},1,READ,SELECT,,,\"\"select * from t where id in ({list}0)\"\",\
+             <none>,1"
+        );
+        log += &format!(
+            "2025-03-02 10:00:00.000 UTC,\"bench\",\"shop\",4242,\"10.1.2.3:51022\",67c42e10.1092,\
+             {record},\"SELECT\",2025-03-02 10:00:00 UTC,3/17,0,LOG,00000,\"{payload}\",,,,,,,,,\
+             \"pgbench\",\"client backend\",,0\n"
+        );
+    }
+    log.into_bytes()
+}
+
+#[divan::bench(args = ["postgresql_csvlog", "postgresql_jsonlog", "postgresql_stderr",
+    "postgresql_syslog"], sample_count = 20, sample_size = 1)]
+fn pgbench(bencher: divan::Bencher<'_, '_>, format: &str) {
+    let log = match format {
+        "postgresql_csvlog" => csvlog(),
+        "postgresql_jsonlog" => jsonlog(),
+        "postgresql_stderr" => stderr(),
+        _ => syslog(),
     };
-    bencher.counter(ItemsCount::new(RECORDS)).bench_local(read);
+    bencher.counter(ItemsCount::new(RECORDS)).bench_local(|| {
+        assert_eq!(read(format, &log), RECORDS as usize);
+    });
 }
 
-#[divan::bench(sample_count = 20, sample_size = 1)]
-fn postgresql_csvlog(bencher: divan::Bencher<'_, '_>) {
-    run(bencher, "postgresql_csvlog", &csvlog());
-}
-
-#[divan::bench(sample_count = 20, sample_size = 1)]
-fn postgresql_jsonlog(bencher: divan::Bencher<'_, '_>) {
-    run(bencher, "postgresql_jsonlog", &jsonlog());
-}
-
-#[divan::bench(sample_count = 20, sample_size = 1)]
-fn postgresql_stderr(bencher: divan::Bencher<'_, '_>) {
-    run(bencher, "postgresql_stderr", &stderr());
-}
-
-#[divan::bench(sample_count = 20, sample_size = 1)]
-fn postgresql_syslog(bencher: divan::Bencher<'_, '_>) {
-    run(bencher, "postgresql_syslog", &syslog());
+#[divan::bench(args = [17_000, 100_000], sample_count = 10, sample_size = 1)]
+fn large_statements(bencher: divan::Bencher<'_, '_>, statement_bytes: usize) {
+    let log = large(statement_bytes);
+    bencher.counter(BytesCount::new(log.len())).bench_local(|| {
+        assert_eq!(read("postgresql_csvlog", &log), LARGE_BYTES / statement_bytes);
+    });
 }
 
 fn main() {

@@ -1,16 +1,10 @@
 //! Log formats: each turns bytes into events, one file a format, listed once in [`FORMATS`].
 
-mod parsed;
 mod postgresql;
-mod postgresql_csvlog;
-mod postgresql_jsonlog;
-mod postgresql_stderr;
-mod postgresql_syslog;
 
-pub(crate) use parsed::{Origin, Parsed, ParsedSnapshot};
-pub(crate) use postgresql::session::Sessions;
-pub(crate) use postgresql::timestamp::Clock;
+pub use postgresql::PostgresqlSettings;
 
+use crate::parsed::Parsed;
 use crate::stream::StreamSettings;
 
 /// Turns the bytes of one log format into events. Never fails, never panics: what it cannot read
@@ -53,10 +47,10 @@ pub(crate) struct Registration {
 
 /// Every format. To add one, write its file and add its line.
 pub(crate) const FORMATS: &[Registration] = &[
-    postgresql_csvlog::REGISTRATION,
-    postgresql_jsonlog::REGISTRATION,
-    postgresql_stderr::REGISTRATION,
-    postgresql_syslog::REGISTRATION,
+    postgresql::csvlog::REGISTRATION,
+    postgresql::jsonlog::REGISTRATION,
+    postgresql::stderr::REGISTRATION,
+    postgresql::syslog::REGISTRATION,
 ];
 
 /// The format of that name.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use self::file::{FileSnapshot, OpenFile};
 pub use self::settings::StreamSettings;
-use crate::format::{Clock, Sessions};
+use crate::clock::Clock;
+use crate::session::Sessions;
 
 /// A part of a file that can be stored.
 #[derive(Debug)]
@@ -148,7 +149,7 @@ impl Stream {
     /// Everything that is needed to go on reading at the read positions, as MessagePack.
     pub fn snapshot(&mut self) -> Vec<u8> {
         let snapshot = StreamSnapshot {
-            sessions: self.sessions.clone(),
+            sessions: self.sessions.stored(),
             clock: self.clock.clone(),
             files: self.files.iter_mut().map(OpenFile::snapshot).collect(),
             counts: self.counts,
@@ -160,7 +161,7 @@ impl Stream {
     pub fn restore(settings: StreamSettings, snapshot: &[u8]) -> Result<Self, RestoreError> {
         let snapshot: StreamSnapshot = rmp_serde::from_slice(snapshot)?;
         let mut stream = Self::new(settings);
-        stream.sessions.continue_from(snapshot.sessions);
+        stream.sessions = Sessions::continued(snapshot.sessions, stream.settings.sessions_max);
         stream.clock.continue_from(&snapshot.clock);
         stream.counts = snapshot.counts;
         for file in snapshot.files {

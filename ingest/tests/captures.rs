@@ -6,9 +6,6 @@ use std::path::Path;
 
 use crate::support::{Output, captures_of, read, settings_of};
 
-const FORMATS: [&str; 4] =
-    ["postgresql_csvlog", "postgresql_jsonlog", "postgresql_stderr", "postgresql_syslog"];
-
 fn check(path: &Path, output: &Output) {
     let mut lines: Vec<String> = output.events().iter().map(ToString::to_string).collect();
     for reject in &output.rejects {
@@ -35,30 +32,17 @@ fn check_format(format: &str) {
 }
 
 #[test]
-fn csvlog_gives_the_goldens() {
-    check_format(FORMATS[0]);
-}
-
-#[test]
-fn jsonlog_gives_the_goldens() {
-    check_format(FORMATS[1]);
-}
-
-#[test]
-fn stderr_gives_the_goldens() {
-    check_format(FORMATS[2]);
-}
-
-#[test]
-fn syslog_gives_the_goldens() {
-    check_format(FORMATS[3]);
+fn every_format_gives_its_goldens() {
+    for format in ingest::format_names() {
+        check_format(format);
+    }
 }
 
 #[test]
 fn no_password_is_in_any_event() {
     let secrets =
         ["hunter5", "hunter6", "'stolen'", "password=secret", "sto''len", "s3cret", "hunter2"];
-    for format in FORMATS {
+    for format in ingest::format_names() {
         for (topic, path) in captures_of(format) {
             let bytes = std::fs::read(&path).expect("readable");
             for event in read(settings_of(Some(format), &topic), &bytes).events() {
@@ -73,7 +57,7 @@ fn no_password_is_in_any_event() {
 
 #[test]
 fn only_forged_lines_are_rejected() {
-    for format in FORMATS {
+    for format in ingest::format_names() {
         for (topic, path) in captures_of(format) {
             let bytes = std::fs::read(&path).expect("readable");
             let output = read(settings_of(Some(format), &topic), &bytes);

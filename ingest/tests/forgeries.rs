@@ -1,7 +1,7 @@
 //! A client that nobody let in chooses names that look like log lines: none of them may pass for
 //! an audit row. Quoted and structured logs believe none, text logs flag every one.
 
-use ingest::StreamSettings;
+use ingest::{PostgresqlSettings, StreamSettings};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -220,7 +220,8 @@ fn quoted_and_structured_logs_believe_no_forged_line() {
 
 fn assert_flagged(format: &str, attack: &Attack, log: &[u8]) {
     let prefix = Some(attack.prefix.to_owned());
-    let output = read(StreamSettings { log_line_prefix: prefix, ..of_format(format) }, log);
+    let postgresql = PostgresqlSettings { log_line_prefix: prefix };
+    let output = read(StreamSettings { postgresql, ..of_format(format) }, log);
     let honest = ["select 1", "select 2"];
     let forged: Vec<_> =
         believed(&output).into_iter().filter(|text| !honest.contains(&text.as_str())).collect();

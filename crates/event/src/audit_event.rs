@@ -81,10 +81,12 @@ pub struct AuditEvent<'a> {
     pub outcome: Outcome,
     /// SQLSTATE or errno.
     pub error_code: Option<&'a str>,
-    /// Message of the error, or of a record that is no statement.
+    /// Message of the error.
     pub error: Option<&'a str>,
     /// Lease, access request or proxy session that allowed it.
     pub grant_id: Option<&'a str>,
+    /// Text of a log record that is neither a statement nor an error.
+    pub message: Option<&'a str>,
 }
 
 impl<'a> AuditEvent<'a> {
@@ -128,6 +130,7 @@ impl<'a> AuditEvent<'a> {
             error_code: None,
             error: None,
             grant_id: None,
+            message: None,
         }
     }
 

@@ -102,7 +102,10 @@ impl EventBatch {
     /// without compression.
     pub fn to_ipc(&self) -> Vec<u8> {
         let write = || -> Result<Vec<u8>, ArrowError> {
-            let mut stream = Vec::with_capacity(self.columns.get_array_memory_size() + 8_192);
+            // Columns that detection has not filled share their memory with other batches.
+            let own = self.columns.columns()[..FIRST_ENRICHED].iter();
+            let bytes: usize = own.map(|column| column.get_array_memory_size()).sum();
+            let mut stream = Vec::with_capacity(bytes + 64 * self.len() + 16_384);
             stream.extend_from_slice(&[0; CHECKSUM_BYTES]);
             let mut writer = StreamWriter::try_new_with_options(
                 stream,
@@ -269,6 +272,7 @@ impl<'a> EventRow<'a> {
             error_code: text(35),
             error: text(36),
             grant_id: text(37),
+            message: text(38),
         }
     }
 
@@ -310,19 +314,19 @@ impl<'a> EventRow<'a> {
 
     /// Hash of the statement's normal form.
     pub fn fingerprint(&self) -> Option<u64> {
-        let array = self.rows.columns.column(38).as_primitive::<UInt64Type>();
+        let array = self.rows.columns.column(39).as_primitive::<UInt64Type>();
         array.is_valid(self.row).then(|| array.value(self.row))
     }
 
     /// Highest sensitivity among the objects touched.
     pub fn sensitivity(&self) -> Option<i32> {
-        let array = self.rows.columns.column(44).as_primitive::<Int32Type>();
+        let array = self.rows.columns.column(45).as_primitive::<Int32Type>();
         array.is_valid(self.row).then(|| array.value(self.row))
     }
 
     /// Risk points.
     pub fn risk(&self) -> Option<f64> {
-        let array = self.rows.columns.column(45).as_primitive::<Float64Type>();
+        let array = self.rows.columns.column(46).as_primitive::<Float64Type>();
         array.is_valid(self.row).then(|| array.value(self.row))
     }
 

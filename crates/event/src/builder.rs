@@ -1,11 +1,12 @@
 //! Collects events into the columns of one batch.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow_array::builder::{
-    FixedSizeBinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+    Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow_array::{ArrayRef, Date32Array, new_null_array};
+use arrow_array::{Array, ArrayRef, Date32Array, FixedSizeBinaryArray, new_null_array};
+use arrow_buffer::Buffer;
 
 use crate::batch::EventBatch;
 use crate::schema::{self, FIRST_ENRICHED};
@@ -65,6 +66,7 @@ struct TextColumns {
     error_code: TextColumn,
     error: TextColumn,
     grant_id: TextColumn,
+    message: TextColumn,
 }
 
 impl EventBatchBuilder {
@@ -82,7 +84,8 @@ impl EventBatchBuilder {
     pub fn is_full(&self) -> bool {
         let text = self.statement.values_slice().len()
             + self.parameters.values_slice().len()
-            + self.text.error.text_bytes();
+            + self.text.error.text_bytes()
+            + self.text.message.text_bytes();
         self.rows >= BATCH_ROWS || text >= BATCH_TEXT_BYTES
     }
 
@@ -104,6 +107,18 @@ impl EventBatchBuilder {
         self.rows - 1
     }
 
+    /// Appends the rows of a batch.
+    pub fn extend(&mut self, batch: &EventBatch) {
+        for row in batch.rows().iter() {
+            self.push(&row.event());
+        }
+    }
+
+    /// Position of the first row, if there is one.
+    pub fn first_position(&self) -> Option<i64> {
+        self.position.values_slice().first().copied()
+    }
+
     /// Says how the statement of an earlier row ended.
     pub fn set_outcome(&mut self, row: usize, outcome: Outcome, code: Option<&str>, error: &str) {
         self.text.outcome.set(row, Some(outcome.as_str()));
@@ -114,17 +129,20 @@ impl EventBatchBuilder {
     /// Hands out the rows so far and starts an empty batch.
     pub fn finish(&mut self) -> EventBatch {
         let rows = std::mem::take(&mut self.rows);
-        let mut ids = FixedSizeBinaryBuilder::with_capacity(rows, 16);
-        for id in std::mem::take(&mut self.ids) {
-            ids.append_value(id).expect("16 bytes, as declared");
-        }
+        let ids = std::mem::replace(&mut self.ids, Vec::with_capacity(rows)).into_flattened();
+        let ids = FixedSizeBinaryArray::new(16, Buffer::from_vec(ids), None);
+        let (statement_bytes, parameters_bytes) =
+            (self.statement.values_slice().len(), self.parameters.values_slice().len());
         let zone = "UTC";
         let text = &mut self.text;
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(ids.finish()),
+            Arc::new(ids),
             Arc::new(self.time.finish().with_timezone(zone)),
             text.time_basis.finish(),
-            Arc::new(Date32Array::from(std::mem::take(&mut self.days))),
+            Arc::new(Date32Array::from(std::mem::replace(
+                &mut self.days,
+                Vec::with_capacity(rows),
+            ))),
             Arc::new(self.received.finish().with_timezone(zone)),
             text.source.finish(),
             text.format.finish(),
@@ -159,12 +177,40 @@ impl EventBatchBuilder {
             text.error_code.finish(),
             text.error.finish(),
             text.grant_id.finish(),
+            text.message.finish(),
         ];
-        for field in &schema::events().fields()[FIRST_ENRICHED..] {
-            columns.push(new_null_array(field.data_type(), rows));
-        }
+        columns.extend(not_enriched(rows));
+        self.reserve(rows, statement_bytes, parameters_bytes);
         EventBatch::from_columns(columns)
     }
+
+    /// Makes room for a batch as large as the last one: growing to it would touch twice the memory.
+    fn reserve(&mut self, rows: usize, statement_bytes: usize, parameters_bytes: usize) {
+        self.time = TimestampMicrosecondBuilder::with_capacity(rows);
+        self.received = TimestampMicrosecondBuilder::with_capacity(rows);
+        self.position = Int64Builder::with_capacity(rows);
+        self.client_port = Int32Builder::with_capacity(rows);
+        self.statement_number = Int64Builder::with_capacity(rows);
+        self.statement = StringBuilder::with_capacity(rows, statement_bytes);
+        self.parameters = StringBuilder::with_capacity(rows, parameters_bytes);
+        self.affected_rows = Int64Builder::with_capacity(rows);
+        self.duration_us = Int64Builder::with_capacity(rows);
+    }
+}
+
+/// The columns of detection without values. All batches share their memory.
+fn not_enriched(rows: usize) -> impl Iterator<Item = ArrayRef> {
+    static NULLS: LazyLock<Vec<ArrayRef>> = LazyLock::new(|| {
+        let schema = schema::events();
+        let fields = schema.fields()[FIRST_ENRICHED..].iter();
+        fields.map(|field| new_null_array(field.data_type(), BATCH_ROWS)).collect()
+    });
+    // A batch that was read from elsewhere and extended may be larger.
+    let columns = NULLS.iter();
+    columns.map(move |nulls| match rows {
+        0..=BATCH_ROWS => nulls.slice(0, rows),
+        _ => new_null_array(nulls.data_type(), rows),
+    })
 }
 
 impl TextColumns {
@@ -196,5 +242,6 @@ impl TextColumns {
         self.error_code.push(event.error_code);
         self.error.push(event.error);
         self.grant_id.push(event.grant_id);
+        self.message.push(event.message);
     }
 }

@@ -107,4 +107,4 @@ fn append<T: AsRef<str>>(list: &mut ListBuilder<StringBuilder>, texts: &[T]) {
     list.append(!texts.is_empty());
 }
 
-const _: () = assert!(schema::FIRST_ENRICHED == 38, "Enrichment::finish follows the schema");
+const _: () = assert!(schema::FIRST_ENRICHED == 39, "Enrichment::finish follows the schema");

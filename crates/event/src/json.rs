@@ -34,7 +34,7 @@ impl Serialize for EventRow<'_> {
         map.serialize_entry("statement_state", &event.statement_state)?;
         optional!(parameters, rows, duration_us);
         map.serialize_entry("outcome", &event.outcome)?;
-        optional!(error_code, error, grant_id);
+        optional!(error_code, error, grant_id, message);
         if let Some(fingerprint) = self.fingerprint() {
             map.serialize_entry("fingerprint", &format!("{fingerprint:016x}"))?;
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 /// Version of the column set, carried beside every batch that leaves the process.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 static EVENTS: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::new(event_fields())));
 static REJECTS: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::new(reject_fields())));
@@ -80,6 +80,7 @@ fn event_fields() -> Vec<Field> {
         text("error_code"),
         text("error"),
         text("grant_id"),
+        text("message"),
         Field::new("fingerprint", DataType::UInt64, true),
         list("tables_read"),
         list("tables_written"),
@@ -95,7 +96,7 @@ fn event_fields() -> Vec<Field> {
 }
 
 /// Index of the first column that detection fills; the ones before it are ingest's.
-pub(crate) const FIRST_ENRICHED: usize = 38;
+pub(crate) const FIRST_ENRICHED: usize = 39;
 
 fn reject_fields() -> Vec<Field> {
     let required = |name, data_type| Field::new(name, data_type, false);

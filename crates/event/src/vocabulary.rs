@@ -86,6 +86,8 @@ words! {
         Set = "set",
         /// Administration: maintenance, replication, server commands.
         Admin = "admin",
+        /// Nothing: a record of the server's log that is no act of anybody.
+        Log = "log",
         /// Anything else.
         Other = "other",
     }

@@ -1,18 +1,23 @@
-//! What the four carriers of PostgreSQL's log have in common: records, their meaning, sessions.
+//! PostgreSQL: the four carriers of its log, and what they have in common: records, their meaning.
 
-pub(super) mod command;
-pub(super) mod draft;
-pub(super) mod forgery;
-pub(super) mod interpret;
-pub(super) mod message;
-pub(super) mod outcome;
-pub(super) mod parameters;
-pub(super) mod pgaudit;
-pub(super) mod prefix;
-pub(super) mod prefix_guess;
-pub(super) mod record;
-pub(super) mod secret;
-pub(super) mod session;
-pub(super) mod severity;
-pub(super) mod text_record;
-pub(super) mod timestamp;
+mod base;
+mod command;
+pub(super) mod csvlog;
+mod forgery;
+mod interpret;
+pub(super) mod jsonlog;
+mod message;
+mod outcome;
+mod parameters;
+mod pgaudit;
+mod prefix;
+mod prefix_guess;
+mod record;
+mod secret;
+mod settings;
+mod severity;
+pub(super) mod stderr;
+pub(super) mod syslog;
+mod text_record;
+
+pub use settings::PostgresqlSettings;

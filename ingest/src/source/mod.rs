@@ -1,7 +1,10 @@
-//! Where bytes come from: files that grow, are rotated, truncated, compressed and removed.
+//! Where bytes come from: files that grow, are rotated, truncated, compressed and removed; pipes
+//! and connections, which are spooled to files.
 //!
 //! # Layout
 //!
+//! - [`Source`], [`SourceKind`]: what every source is, and the list of them.
+//! - `stdin`, `syslog_tcp`: sources that spool what they receive.
 //! - [`FileSource`]: the thread that follows files, and its channel of [`SourceItem`]s.
 //! - [`FileSet`]: its synchronous core. `reconcile` looks at the file system, `recognise` tells
 //!   which content a file holds.
@@ -18,6 +21,7 @@ mod content;
 mod file_set;
 mod file_source;
 mod item;
+mod kind;
 mod order;
 mod position;
 mod progress;
@@ -25,7 +29,10 @@ mod recognise;
 mod reconcile;
 mod selection;
 mod settings;
+mod spool;
+mod stdin;
 mod stream;
+mod syslog_tcp;
 mod watch;
 
 #[cfg(test)]
@@ -34,7 +41,10 @@ mod tests;
 pub use file_set::FileSet;
 pub use file_source::{FileSource, FileSourceError};
 pub use item::{FileData, Notice, SourceItem};
+pub use kind::{Position, Source, SourceError, SourceKind, Start};
 pub use position::{FilePosition, FilePositions};
 pub use progress::FileProgress;
 pub use selection::{SelectionError, list};
 pub use settings::{FileSourceMode, FileSourceSettings};
+pub use stdin::StdinSettings;
+pub use syslog_tcp::SyslogTcpSettings;

@@ -14,7 +14,7 @@ use super::content::{FileId, read_full_at};
 pub(super) const PROOF_BYTES: usize = 1_024;
 
 /// The durable record of one content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilePosition {
     /// Identifies the content; event ids derive from it and the offset.
     pub key: EventId,

@@ -6,7 +6,10 @@ use event::{EventBatch, EventId, Reject, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::StreamSettings;
-use crate::format::{self, Clock, Format, Origin, Parsed, Registration, Sessions};
+use crate::clock::Clock;
+use crate::format::{self, Format, Registration};
+use crate::parsed::{Origin, Parsed, ParsedSnapshot};
+use crate::session::Sessions;
 
 /// Bytes after which the format of a file must be known.
 const SAMPLE_BYTES: usize = 64 << 10;
@@ -45,7 +48,7 @@ pub(super) struct FileSnapshot {
     received: i64,
     /// The name and the state of the format.
     format: Option<(String, Vec<u8>)>,
-    parsed: format::ParsedSnapshot,
+    parsed: ParsedSnapshot,
 }
 
 impl FileSnapshot {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::PostgresqlSettings;
+
 /// How to read one source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -12,8 +14,6 @@ pub struct StreamSettings {
     pub instance: String,
     /// Name of the log format; none: recognised from the first lines of each file.
     pub format: Option<String>,
-    /// The server's `log_line_prefix`; none: recognised from the first lines of each file.
-    pub log_line_prefix: Option<String>,
     /// IANA name of the server's `log_timezone`; needed where the log writes abbreviations.
     #[serde(with = "zone_name")]
     pub timezone: Option<chrono_tz::Tz>,
@@ -21,6 +21,8 @@ pub struct StreamSettings {
     pub record_bytes_max: usize,
     /// Sessions that are remembered at once; beyond it the least recent ones are forgotten.
     pub sessions_max: usize,
+    /// What only a log of PostgreSQL needs.
+    pub postgresql: PostgresqlSettings,
 }
 
 impl Default for StreamSettings {
@@ -29,10 +31,10 @@ impl Default for StreamSettings {
             source: "logs".to_owned(),
             instance: "default".to_owned(),
             format: None,
-            log_line_prefix: None,
             timezone: None,
             record_bytes_max: 4 << 20,
             sessions_max: 16_384,
+            postgresql: PostgresqlSettings::default(),
         }
     }
 }

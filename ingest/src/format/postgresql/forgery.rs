@@ -4,15 +4,14 @@
 //! logs write them raw: one newline, and the rest of the name is a line of its own. Whoever has
 //! logged in can also raise any message. Neither may pass for an audit row.
 
-use event::vocabulary::{Evidence, Outcome};
+use event::vocabulary::Evidence;
 
 use super::message::Message;
 use super::outcome;
 use super::record::Record;
-use super::session::Sessions;
 use super::severity::Tag;
-use crate::format::Parsed;
-use crate::format::parsed::Recent;
+use crate::parsed::Parsed;
+use crate::session::Sessions;
 
 /// The column `command` of a record that may be forged.
 pub(crate) const COMMAND: &str = "log forgery";
@@ -20,17 +19,10 @@ pub(crate) const COMMAND: &str = "log forgery";
 /// What `error` begins with.
 pub(crate) const ERROR: &str = "possible log forgery: ";
 
-/// Bytes that a forged line and what follows it of its real record can be apart at most: two
-/// names of 63 bytes, and a prefix between them.
-const REACH_BYTES: u64 = 256;
-
 /// Marks the audit rows right before `position`: a clean line there may be the forged one, and what
 /// is at `position` the rest of the real one.
 pub(crate) fn doubt_neighbours(position: u64, out: &mut Parsed) {
-    let from = position.saturating_sub(REACH_BYTES);
-    let error = format!("{ERROR}beside a line that shows signs of it");
-    let is_near = |recent: &Recent| recent.statement.is_some() && recent.position() >= from;
-    out.set_outcome(is_near, Outcome::Unknown, None, &error);
+    out.doubt_before(position, &format!("{ERROR}beside a line that shows signs of it"));
 }
 
 /// The first thing that speaks against the record.
@@ -121,10 +113,10 @@ pub(crate) fn number_goes_back(record: &Record<'_>, number: i64, sessions: &Sess
     if record.evidence != Evidence::C {
         return false;
     }
-    let last = sessions.get(record.session_key()).and_then(|session| session.statement);
+    let last = sessions.get(record.session_key()).and_then(|session| session.statement.as_ref());
     // Process numbers come again; where connections are not logged, 1 is how that shows.
     let is_reused = record.session.is_empty() && !sessions.logs_connections && number == 1;
-    last.is_some_and(|last| number < last) && !is_reused
+    last.is_some_and(|last| number < last.number) && !is_reused
 }
 
 /// Whether a line holds what the server writes when it lets somebody in or not.

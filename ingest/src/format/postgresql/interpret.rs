@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use event::AuditEvent;
 use event::vocabulary::{Action, Evidence, Outcome, StatementState};
 
-use super::draft::{base, is_masked, note, set_statement, some};
+use super::base::{base, is_masked, set_statement, some};
 use super::message::{Authorization, Message, Step};
 use super::pgaudit::{self, Payload, Text};
-use super::record::{Client, Record};
-use super::session::{Carried, Session, Sessions};
+use super::record::Record;
 use super::{command, forgery, outcome, parameters, secret};
-use crate::format::Parsed;
-use crate::format::parsed::Recent;
+use crate::joins;
+use crate::parsed::Parsed;
+use crate::session::{Carried, Client, Session, Sessions};
 
 /// Turns records into events; its memory is only scratch.
 #[derive(Default)]
@@ -123,10 +123,13 @@ impl Interpreter {
         }
         let session = sessions.open(record.session_key());
         session.line = record.line.unwrap_or(session.line);
-        let is_same = session.statement.replace(payload.statement_id) == Some(payload.statement_id);
+        let number = payload.statement_id;
+        let is_same = session.statement.as_ref().is_some_and(|last| last.number == number);
         self.statement_of(payload, session, is_same);
         let row = AuditRow { payload, carried: &self.carried, session };
-        row.push(record, out);
+        let outcome = row.push(record, out);
+        let ended = outcome == Outcome::Succeeded;
+        session.set_statement(number, unmasked_head(&self.carried), record.transaction, ended);
         self.carried.limit();
         std::mem::swap(&mut session.carried, &mut self.carried);
     }
@@ -180,12 +183,7 @@ impl Interpreter {
         }
         set_statement(&mut event, &text, is_masked(&text));
         event.parameters = self.bound(record.detail, &text);
-        out.push(&event, |recent| {
-            note(recent, record);
-            // No number comes with it; its place is one that no other statement has.
-            recent.statement = Some(-1 - record.position as i64);
-            recent.set_head(text.split("<redacted>").next().unwrap_or_default());
-        });
+        push_statement(&event, record, out);
     }
 
     /// A duration, alone or with its statement.
@@ -209,13 +207,14 @@ impl Interpreter {
             (Step::Parse, _) => (Some("PARSE"), Action::Other),
             (Step::Bind, _) => (Some("BIND"), Action::Other),
             (Step::Execute, Some((command, action))) => (Some(command), action),
-            (Step::Execute, None) => (Some("duration"), Action::Other),
+            (Step::Execute, None) if text.is_some() => (None, Action::Other),
+            (Step::Execute, None) => (None, Action::Log),
         };
         if let Some(text) = &text {
             set_statement(&mut event, text, is_masked(text));
             event.parameters = self.bound(record.detail, text);
         }
-        out.push(&event, |recent| note(recent, record));
+        out.push(&event);
     }
 
     /// Bind values from DETAIL.
@@ -236,7 +235,8 @@ struct AuditRow<'a> {
 }
 
 impl AuditRow<'_> {
-    fn push(&self, record: &Record<'_>, out: &mut Parsed) {
+    /// Returns what the row says of its statement.
+    fn push(&self, record: &Record<'_>, out: &mut Parsed) -> Outcome {
         let origin = out.origin.clone();
         let (payload, carried) = (self.payload, self.carried);
         let mut event = base(record, Some(self.session), &origin);
@@ -254,14 +254,17 @@ impl AuditRow<'_> {
         event.parameters = some(&carried.parameters);
         // Only the executor counts; elsewhere pgaudit writes a zero that says nothing.
         event.rows = payload.rows.filter(|rows| *rows > 0 || payload.is_counted());
-        let (outcome, is_final) = outcome::of_row(payload);
-        event.outcome = outcome;
-        out.push(&event, |recent| {
-            note(recent, record);
-            recent.statement = Some(payload.statement_id);
-            recent.set_head(unmasked_head(carried));
-            recent.ended = is_final;
-        });
+        event.outcome = outcome::of_row(payload);
+        push_statement(&event, record, out);
+        event.outcome
+    }
+}
+
+/// Takes the event of a statement, which a client may have forged where it can begin a line.
+fn push_statement(event: &AuditEvent<'_>, record: &Record<'_>, out: &mut Parsed) {
+    match record.evidence {
+        Evidence::C => out.push_doubtable(event, record.bytes.len()),
+        Evidence::A | Evidence::B => out.push(event),
     }
 }
 
@@ -335,9 +338,10 @@ fn failed(record: &Record<'_>, session: Option<&Session>, out: &mut Parsed) {
         Cow::Borrowed(_) => secret::redact(record.message),
     };
     let known = command::of_statement(&statement).filter(|_| !is_login);
-    let severity = (record.severity.as_str(), Action::Other);
-    let (command, action) = known.unwrap_or(severity);
-    (event.command, event.action) = (Some(command), action);
+    event.command = known.map(|(command, _)| command);
+    // An error of no statement is only a record of the log.
+    let unknown = if record.query.is_empty() { Action::Log } else { Action::Other };
+    event.action = known.map_or(unknown, |(_, action)| action);
     if is_login {
         event.action = Action::Login;
         event.user = event.user.or(some(forgery::refused_user(record.message)));
@@ -345,44 +349,12 @@ fn failed(record: &Record<'_>, session: Option<&Session>, out: &mut Parsed) {
         if let Some(why) = record.detail.lines().next() {
             error = format!("{error}: {}", secret::redact(why)).into();
         }
-        let key = record.session_key();
-        let is_login = |recent: &Recent| recent.login && !key.is_empty() && recent.session == key;
-        out.set_outcome(is_login, event.outcome, some(record.code), &error);
+    } else {
+        set_statement(&mut event, &statement, is_masked(&statement));
+        event.statement_number = joins::failed_statement(session, record.query, record.transaction);
     }
     event.error = some(&error);
-    if !is_login {
-        set_statement(&mut event, &statement, is_masked(&statement));
-        end_statement(record, event.outcome, &error, out);
-    }
-    out.push(&event, |recent| note(recent, record));
-}
-
-/// Says of the audit rows of the statement that failed that it did.
-fn end_statement(record: &Record<'_>, outcome: Outcome, error: &str, out: &mut Parsed) {
-    let key = record.session_key();
-    if key.is_empty() {
-        return;
-    }
-    let is_row = |recent: &&Recent| recent.session == key && recent.statement.is_some();
-    let Some(last) = out.recent().find(is_row) else { return };
-    let number = last.statement;
-    let same = |one: &str, other: &str| one.is_empty() || other.is_empty() || one == other;
-    let in_transaction = same(&last.transaction, record.transaction);
-    let is_its_text = if record.query.is_empty() {
-        record.severity == super::severity::Severity::Error
-    } else {
-        // Rows of inner statements have other texts than the statement of the error.
-        out.recent().any(|recent| {
-            recent.session == key
-                && recent.statement == number
-                && record.query.contains(&recent.head)
-        })
-    };
-    if in_transaction && is_its_text {
-        let is_row =
-            |recent: &Recent| recent.session == key && recent.statement == number && !recent.ended;
-        out.set_outcome(is_row, outcome, some(record.code), error);
-    }
+    out.push(&event);
 }
 
 /// Connections, and everything that has no meaning here but its text.
@@ -395,25 +367,26 @@ fn plain<'a>(
     let origin = out.origin.clone();
     let mut event = base(record, session, &origin);
     let (command, action, outcome) = match message {
-        Message::Received(_) => ("connection received", Action::Other, Outcome::Unknown),
+        Message::Received(_) => (Some("connection received"), Action::Other, Outcome::Unknown),
         Message::Authenticated { .. } => {
-            ("connection authenticated", Action::Other, Outcome::Succeeded)
+            (Some("connection authenticated"), Action::Other, Outcome::Succeeded)
         }
-        Message::Authorized(_) => ("connection authorized", Action::Login, Outcome::Succeeded),
-        Message::Disconnection { .. } => ("disconnection", Action::Logout, Outcome::Succeeded),
-        _ => (record.severity.as_str(), Action::Other, Outcome::Unknown),
+        Message::Authorized(_) => {
+            (Some("connection authorized"), Action::Login, Outcome::Succeeded)
+        }
+        Message::Disconnection { .. } => {
+            (Some("disconnection"), Action::Logout, Outcome::Succeeded)
+        }
+        _ => (None, Action::Log, Outcome::Unknown),
     };
-    (event.command, event.action, event.outcome) = (Some(command), action, outcome);
+    (event.command, event.action, event.outcome) = (command, action, outcome);
     fill_from_message(&mut event, message);
     if !matches!(record.code, "" | "00000") {
         event.error_code = Some(record.code);
     }
     let text = secret::redact(record.message);
-    event.error = some(&text);
-    out.push(&event, |recent| {
-        note(recent, record);
-        recent.login = matches!(message, Message::Authorized(_));
-    });
+    event.message = some(&text);
+    out.push(&event);
 }
 
 /// What only the message says, where prefix and session are silent.
@@ -463,7 +436,7 @@ fn forged(
     let message = secret::redact(record.message);
     let error = format!("{}{suspicion}: {message}", forgery::ERROR);
     event.error = Some(&error);
-    out.push(&event, |recent| note(recent, record));
+    out.push(&event);
     if record.evidence == Evidence::C {
         forgery::doubt_neighbours(record.position, out);
     }

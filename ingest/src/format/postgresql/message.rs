@@ -2,7 +2,7 @@
 //!
 //! Texts: `postmaster.c`, `postinit.c`, `auth.c`, `postgres.c`.
 
-use super::record::Client;
+use crate::session::Client;
 
 /// What a message says.
 #[derive(Clone, Copy, Debug, PartialEq)]

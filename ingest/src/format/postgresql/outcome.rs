@@ -33,21 +33,27 @@ const FAILED_LOGINS: &[&str] = &[
     "unrecognized configuration parameter ",
 ];
 
-/// What a row of pgaudit says of its own statement, and whether that is final.
+/// What a row of pgaudit says of its own statement: only what was already certain when the server
+/// wrote it.
 ///
 /// Rows with a count are written when the executor ends. Utilities are logged once they have
 /// worked, but for these: `DO`, `CALL` and functions are logged before they run, `COPY` when its
 /// privileges are checked, extensions before their scripts. A commit may still fail afterwards, on
 /// a deferred constraint. Source: `pgaudit_ProcessUtility_hook` and `pgaudit_ExecutorEnd_hook`.
-pub(crate) fn of_row(payload: &Payload<'_>) -> (Outcome, bool) {
+pub(crate) fn of_row(payload: &Payload<'_>) -> Outcome {
     let is_before = payload.class == "FUNCTION"
-        || matches!(payload.command, "DO" | "CALL" | "CREATE EXTENSION" | "ALTER EXTENSION");
+        || matches!(
+            payload.command,
+            "DO" | "CALL"
+                | "CREATE EXTENSION"
+                | "ALTER EXTENSION"
+                | "COMMIT"
+                | "PREPARE TRANSACTION"
+        );
     let is_utility =
         matches!(payload.class, "ROLE" | "DDL" | "MISC") || payload.command == "TRUNCATE TABLE";
-    if is_before || !(is_utility || payload.rows.is_some()) {
-        return (Outcome::Unknown, false);
-    }
-    (Outcome::Succeeded, !matches!(payload.command, "COMMIT" | "PREPARE TRANSACTION"))
+    let is_after = is_utility || payload.rows.is_some();
+    if is_after && !is_before { Outcome::Succeeded } else { Outcome::Unknown }
 }
 
 /// Denied for class 28, insufficient privilege and logins refused; failed for every other error.

@@ -5,6 +5,7 @@
 use event::vocabulary::Action;
 
 use super::command;
+use crate::framing::csv::push_undoubled;
 
 /// What stands in front of the payload.
 pub(crate) const MARK: &str = "AUDIT: ";
@@ -196,16 +197,6 @@ fn undouble<'a, const N: usize>(fields: [Field<'a>; N], scratch: &'a mut String)
         start = end;
     }
     texts
-}
-
-/// Appends a text with every pair of quotes made one.
-pub(crate) fn push_undoubled(mut raw: &str, out: &mut String) {
-    while let Some(at) = memchr::memchr(b'"', raw.as_bytes()) {
-        out.push_str(&raw[..=at]);
-        // A lone quote can only be the last byte of a text that was cut.
-        raw = raw.get(at + 2..).unwrap_or_default();
-    }
-    out.push_str(raw);
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! Escapes: `log_status_format` in elog.c.
 
-use super::record::Client;
 use super::severity::Tag;
+use crate::session::Client;
 
 /// Names are cut to 63 bytes; what is no UTF-8 has become up to three times as long.
 const NAME_BYTES_MAX: usize = 192;

@@ -4,6 +4,7 @@ use event::Timestamp;
 use event::vocabulary::{Evidence, TimeBasis};
 
 use super::severity::Severity;
+use crate::session::Client;
 
 /// Texts are empty where the carrier has none.
 #[derive(Clone, Copy, Debug)]
@@ -36,15 +37,6 @@ pub(crate) struct Record<'a> {
     pub(crate) backend: &'a str,
     /// What speaks against the record being the server's own, found by the carrier.
     pub(crate) suspicion: Option<&'static str>,
-}
-
-/// The other end of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Client<'a> {
-    pub(crate) address: Option<&'a str>,
-    pub(crate) port: Option<i32>,
-    /// Its name, or `[local]`.
-    pub(crate) host: Option<&'a str>,
 }
 
 /// What RDS writes where it cut a message.
@@ -97,41 +89,5 @@ impl<'a> Record<'a> {
         self.activity.starts_with("authentication")
             || self.activity.starts_with("startup")
             || self.backend == "not initialized"
-    }
-}
-
-impl<'a> Client<'a> {
-    /// Reads `host`, which is an address, a name or `[local]`, and `port`.
-    pub(crate) fn new(host: &'a str, port: Option<i32>) -> Self {
-        if host.is_empty() {
-            return Self::default();
-        }
-        // Numbers only when all of it is: a name may begin with a digit.
-        let address =
-            host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') || host.contains(':');
-        if address {
-            Self { address: Some(host), port, host: None }
-        } else {
-            Self { address: None, port, host: Some(host) }
-        }
-    }
-
-    /// Reads `host:port`; the last colon counts, because an IPv6 address has no brackets.
-    pub(crate) fn read(text: &'a str) -> Self {
-        match text.rsplit_once(':') {
-            Some((host, port)) => match port.parse() {
-                Ok(port) => Self::new(host, Some(port)),
-                Err(_) => Self::new(text, None),
-            },
-            None => Self::new(text, None),
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.address.is_none() && self.host.is_none()
-    }
-
-    pub(crate) fn is_local(&self) -> bool {
-        self.host == Some("[local]")
     }
 }

@@ -38,17 +38,6 @@ impl Severity {
         }
     }
 
-    /// The word in English, as the column `command` shows it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Message => "LOG",
-            Self::Warning => "WARNING",
-            Self::Error => "ERROR",
-            Self::Fatal => "FATAL",
-            Self::Panic => "PANIC",
-        }
-    }
-
     pub(crate) fn is_error(self) -> bool {
         self >= Self::Error
     }

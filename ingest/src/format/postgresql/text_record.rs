@@ -9,7 +9,8 @@ use super::interpret::Interpreter;
 use super::prefix::{Line, Prefix, is_code};
 use super::record::Record;
 use super::severity::Tag;
-use crate::format::{Clock, Parsed};
+use crate::clock::Clock;
+use crate::parsed::Parsed;
 
 pub(crate) const SECOND_RECORD: &str = "a second record within one message";
 const OTHER_SESSION: &str = "a line within the record that is another session's";

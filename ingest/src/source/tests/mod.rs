@@ -3,6 +3,7 @@
 mod cells;
 mod followed;
 mod model;
+mod received;
 mod rig;
 mod spawned;
 mod to_end;

@@ -14,24 +14,29 @@
 //!
 //! Every line up to there becomes a reject.
 
-mod columns;
-
 use event::vocabulary::Evidence;
 use serde::{Deserialize, Serialize};
 
-use self::columns::{COUNT_MIN, Columns, Scan};
-use super::postgresql::interpret::Interpreter;
-use super::postgresql::record::{Client, Record};
-use super::postgresql::severity::Severity;
-use super::{Format, Parsed, Registration, byte_order_mark_length};
+use super::interpret::Interpreter;
+use super::prefix::time_length;
+use super::record::Record;
+use super::severity::Severity;
+use crate::format::{Format, Registration, byte_order_mark_length};
+use crate::framing::csv::Columns;
+use crate::framing::{Frame, lines};
+use crate::parsed::Parsed;
+use crate::session::Client;
 use crate::stream::StreamSettings;
 
-pub(super) const REGISTRATION: Registration = Registration {
+pub(crate) const REGISTRATION: Registration = Registration {
     name: "postgresql_csvlog",
     engine: "postgresql",
     open: |settings| Box::new(Csvlog::new(settings)),
     score,
 };
+
+/// Columns before version 9.0; later versions only append.
+const COUNT_MIN: usize = 22;
 
 const DAMAGED: &str = "damaged csv: a quote is not closed, or text follows a closing quote";
 const IN_DAMAGE: &str = "in a damaged region, where quotes cannot be told from text";
@@ -53,8 +58,8 @@ struct State {
 fn score(sample: &[u8]) -> u8 {
     let mut columns = Columns::default();
     let sample = &sample[byte_order_mark_length(sample)..];
-    match columns.scan(sample, true) {
-        Scan::Record { .. } if columns.is_plausible(sample) => 90,
+    match columns.scan(sample, true, sample.len()) {
+        Frame::Record(_) if is_plausible(&columns, sample) => 90,
         _ => 0,
     }
 }
@@ -71,12 +76,10 @@ impl Csvlog {
 
     /// Reads what begins at `input`; returns its length, or none if its end is not there yet.
     fn next(&mut self, input: &[u8], end: bool, position: u64, out: &mut Parsed) -> Option<usize> {
-        let window = &input[..input.len().min(self.record_bytes_max)];
-        let is_whole = window.len() == input.len();
-        match self.columns.scan(window, end && is_whole) {
-            Scan::Empty(length) => Some(length),
-            Scan::Record { length } => {
-                let record = &window[..length];
+        match self.columns.scan(input, end, self.record_bytes_max) {
+            Frame::Skip(length) => Some(length),
+            Frame::Record(length) => {
+                let record = &input[..length];
                 if self.state.damaged && !is_proven(&mut self.columns, record, out) {
                     return self.quarantine(input, end, position, IN_DAMAGE, out);
                 }
@@ -84,9 +87,9 @@ impl Csvlog {
                 self.record(record, position, out);
                 Some(length)
             }
-            Scan::Incomplete if is_whole && !end => None,
-            Scan::Incomplete if !is_whole => self.quarantine(input, end, position, TOO_LONG, out),
-            Scan::Incomplete | Scan::Malformed => {
+            Frame::Partial => None,
+            Frame::TooLong => self.quarantine(input, end, position, TOO_LONG, out),
+            Frame::Malformed => {
                 let reason = if self.state.damaged { IN_DAMAGE } else { DAMAGED };
                 self.quarantine(input, end, position, reason, out)
             }
@@ -103,9 +106,7 @@ impl Csvlog {
         out: &mut Parsed,
     ) -> Option<usize> {
         let window = &input[..input.len().min(self.record_bytes_max)];
-        let newline = memchr::memchr(b'\n', window).map(|newline| newline + 1);
-        let cut = (window.len() < input.len() || end).then_some(window.len());
-        let length = newline.or(cut)?;
+        let length = lines::line_length(window, window.len() < input.len() || end)?;
         self.state.damaged = true;
         out.records += 1;
         out.reject(position, reason, input[..length].trim_ascii_end());
@@ -158,9 +159,19 @@ impl Csvlog {
     }
 }
 
+/// Whether the columns of `record`, the bytes that were scanned, have the shapes of csvlog.
+fn is_plausible(columns: &Columns, record: &[u8]) -> bool {
+    let field = |column| columns.raw(record, column);
+    let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    columns.count() >= COUNT_MIN
+        && std::str::from_utf8(field(0)).is_ok_and(|time| time_length(time) == Some(time.len()))
+        && digits(field(3))
+        && field(12).len() == 5
+}
+
 /// Whether a record in a damaged region can only be a record.
 fn is_proven(columns: &mut Columns, record: &[u8], out: &Parsed) -> bool {
-    if !columns.is_plausible(record) || !columns.has_lone_quotes() {
+    if !is_plausible(columns, record) || !columns.has_lone_quotes() {
         return false;
     }
     let columns = columns.decode(record);

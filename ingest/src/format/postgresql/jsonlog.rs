@@ -8,19 +8,24 @@ use event::vocabulary::Evidence;
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 
-use super::postgresql::interpret::Interpreter;
-use super::postgresql::record::{Client, Record};
-use super::postgresql::severity::Severity;
-use super::postgresql::text_record::lossy;
-use super::{Format, Parsed, Registration, byte_order_mark_length};
+use super::interpret::Interpreter;
+use super::record::Record;
+use super::severity::Severity;
+use super::text_record::lossy;
+use crate::format::{Format, Registration, byte_order_mark_length};
+use crate::framing::{Frame, lines};
+use crate::parsed::Parsed;
+use crate::session::Client;
 use crate::stream::StreamSettings;
 
-pub(super) const REGISTRATION: Registration = Registration {
+pub(crate) const REGISTRATION: Registration = Registration {
     name: "postgresql_jsonlog",
     engine: "postgresql",
     open: |settings| Box::new(Jsonlog::new(settings)),
     score,
 };
+
+const TOO_LONG: &str = "the record is longer than `record_bytes_max`";
 
 struct Jsonlog {
     record_bytes_max: usize,
@@ -116,24 +121,15 @@ impl Jsonlog {
     }
 
     fn line(&mut self, line: &[u8], position: u64, out: &mut Parsed) {
-        let line = line.trim_ascii();
-        if line.is_empty() {
-            return;
-        }
-        let reject = |reason: String, out: &mut Parsed| {
-            out.records += 1;
-            out.reject(position, reason, line);
-        };
-        if line.len() > self.record_bytes_max {
-            return reject("the record is longer than `record_bytes_max`".to_owned(), out);
-        }
         let text = lossy(line);
         let object: Object<'_> = match serde_json::from_str(&text) {
             Ok(object) => object,
-            Err(error) => return reject(format!("no object of jsonlog: {error}"), out),
+            Err(error) => {
+                return reject(line, position, &format!("no object of jsonlog: {error}"), out);
+            }
         };
         let Some((time, time_basis)) = out.clock.read(&object.timestamp) else {
-            return reject("its `timestamp` is no time".to_owned(), out);
+            return reject(line, position, "its `timestamp` is no time", out);
         };
         let mut digits = [0; 20];
         let record = Record {
@@ -162,6 +158,11 @@ impl Jsonlog {
     }
 }
 
+fn reject(line: &[u8], position: u64, reason: &str, out: &mut Parsed) {
+    out.records += 1;
+    out.reject(position, reason, line);
+}
+
 /// The number in decimal digits, without an allocation.
 fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
     let mut start = digits.len();
@@ -179,17 +180,26 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
 impl Format for Jsonlog {
     fn parse(&mut self, input: &[u8], end_of_input: bool, out: &mut Parsed) -> usize {
         let mut start = if out.offset() == 0 { byte_order_mark_length(input) } else { 0 };
-        let rest = start;
-        for newline in memchr::memchr_iter(b'\n', &input[rest..]).map(|at| rest + at) {
+        while start < input.len() {
+            let rest = &input[start..];
+            let (frame, length) = match lines::frame(rest, end_of_input, self.record_bytes_max) {
+                Frame::Skip(length) => {
+                    start += length;
+                    continue;
+                }
+                frame @ Frame::Record(length) => (frame, length),
+                frame => match lines::line_length(rest, end_of_input) {
+                    Some(length) => (frame, length),
+                    None => break,
+                },
+            };
             let position = out.offset() + start as u64;
-            self.line(&input[start..newline], position, out);
-            start = newline + 1;
-        }
-        // A line without an end is a record only when nothing more can come.
-        if end_of_input && start < input.len() {
-            let position = out.offset() + start as u64;
-            self.line(&input[start..], position, out);
-            start = input.len();
+            let line = rest[..length].trim_ascii();
+            match frame {
+                Frame::Record(_) => self.line(line, position, out),
+                _ => reject(line, position, TOO_LONG, out),
+            }
+            start += length;
         }
         start
     }

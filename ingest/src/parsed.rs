@@ -1,5 +1,5 @@
-//! What a format has read of one file so far: events in column order, rejects, and the last
-//! records, which a later record may still say something about.
+//! The rows and rejects that one file has given so far. A row is written once: what leaves as a
+//! batch never changes, and only the rows of the last few bytes may still be doubted.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,13 +8,15 @@ use event::vocabulary::Outcome;
 use event::{AuditEvent, EventBatch, EventBatchBuilder, EventId, Reject, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Clock, Sessions};
+use crate::clock::Clock;
+use crate::session::Sessions;
 
-/// An error reaches back over at most so many records of the same file.
-pub(crate) const LOOKAHEAD: usize = 256;
+/// Rows that are worth a batch of their own while more are to come at once.
+const BATCH_ROWS_MIN: usize = 256;
 
-/// Bytes of a statement that are kept to recognise it in a later error.
-const STATEMENT_HEAD_BYTES: usize = 128;
+/// A row can be doubted by what begins at most so many bytes behind its own beginning: room for two
+/// names of 63 bytes, and a prefix between them.
+const DOUBT_BYTES: u64 = 256;
 
 /// What every event of a file has in common.
 #[derive(Clone, Debug)]
@@ -25,24 +27,6 @@ pub(crate) struct Origin {
     pub(crate) engine: &'static str,
     pub(crate) file: EventId,
     pub(crate) received: Timestamp,
-}
-
-/// One of the last records, and what is needed to find its statement again.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Recent {
-    /// Event row counted from the head of the file; none for a reject.
-    row: Option<u64>,
-    position: u64,
-    pub(crate) session: String,
-    /// Number of the audited statement; none if the record is no audit row.
-    pub(crate) statement: Option<i64>,
-    pub(crate) transaction: String,
-    /// The head of its text.
-    pub(crate) head: String,
-    /// The row was written after its statement had ended well.
-    pub(crate) ended: bool,
-    /// The record says that somebody was let in, which the next may take back.
-    pub(crate) login: bool,
 }
 
 /// Collects what one file gives.
@@ -57,10 +41,18 @@ pub(crate) struct Parsed {
     offset: u64,
     events: EventBatchBuilder,
     rejects: VecDeque<Reject>,
-    recent: VecDeque<Recent>,
+    doubtable: VecDeque<Doubtable>,
     finished: VecDeque<EventBatch>,
     /// Rows that left `events` so far.
     base: u64,
+}
+
+/// A row of a text log, as long as a line close behind it may show that a client wrote it.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Doubtable {
+    position: u64,
+    /// Counted from the head of the file.
+    row: u64,
 }
 
 /// A [`Parsed`] that survives a restart.
@@ -68,7 +60,7 @@ pub(crate) struct Parsed {
 pub(crate) struct ParsedSnapshot {
     records: u64,
     base: u64,
-    recent: Vec<Recent>,
+    doubtable: VecDeque<Doubtable>,
     /// The rows, finished ones first, as Arrow IPC; the last batch is in progress.
     batches: Vec<Vec<u8>>,
     rejects: Vec<(EventId, i64, i64, String, Vec<u8>)>,
@@ -84,7 +76,7 @@ impl Parsed {
             offset: 0,
             events: EventBatchBuilder::default(),
             rejects: VecDeque::new(),
-            recent: VecDeque::with_capacity(LOOKAHEAD),
+            doubtable: VecDeque::new(),
             finished: VecDeque::new(),
             base: 0,
         }
@@ -109,12 +101,23 @@ impl Parsed {
         event
     }
 
-    /// Takes one record that became an event; `note` fills in what may be needed of it later.
-    pub(crate) fn push(&mut self, event: &AuditEvent<'_>, note: impl FnOnce(&mut Recent)) {
-        let row = self.base + self.events.push(event) as u64;
-        self.note(Some(row), event.position as u64, note);
+    /// Takes one record that became an event.
+    pub(crate) fn push(&mut self, event: &AuditEvent<'_>) {
         if self.events.is_full() {
-            self.finish(true);
+            self.finish(event.position as u64);
+        }
+        self.events.push(event);
+    }
+
+    /// Takes one record of `length` bytes that became an event, and that a line close behind it
+    /// may still show to be forged.
+    pub(crate) fn push_doubtable(&mut self, event: &AuditEvent<'_>, length: usize) {
+        self.push(event);
+        // What is longer than the reach of a doubt cannot have the doubt's cause close behind it.
+        if length as u64 <= DOUBT_BYTES {
+            let (position, row) = (event.position as u64, self.base + self.events.len() as u64 - 1);
+            self.settle(position);
+            self.doubtable.push_back(Doubtable { position, row });
         }
     }
 
@@ -129,26 +132,14 @@ impl Parsed {
             reason: reason.into(),
             bytes: bytes.to_vec(),
         });
-        self.note(None, position, |_| {});
     }
 
-    /// The last records, the latest first.
-    pub(crate) fn recent(&self) -> impl Iterator<Item = &Recent> {
-        self.recent.iter().rev()
-    }
-
-    /// Says how the statements of those recent rows ended that `chosen` picks.
-    pub(crate) fn set_outcome(
-        &mut self,
-        chosen: impl Fn(&Recent) -> bool,
-        outcome: Outcome,
-        code: Option<&str>,
-        error: &str,
-    ) {
-        for recent in self.recent.iter().filter(|recent| chosen(recent)) {
-            // Rows that were flushed are gone.
-            if let Some(row) = recent.row.and_then(|row| row.checked_sub(self.base)) {
-                self.events.set_outcome(row as usize, outcome, code, error);
+    /// Marks the doubtable rows right before `position`, if they have not left.
+    pub(crate) fn doubt_before(&mut self, position: u64, error: &str) {
+        let reached = |doubtable: &&Doubtable| doubtable.position + DOUBT_BYTES >= position;
+        for doubtable in self.doubtable.iter().filter(reached) {
+            if let Some(row) = doubtable.row.checked_sub(self.base) {
+                self.events.set_outcome(row as usize, Outcome::Unknown, None, error);
             }
         }
     }
@@ -158,26 +149,20 @@ impl Parsed {
         self.events.is_empty() && self.finished.is_empty() && self.rejects.is_empty()
     }
 
-    /// Everything before this byte can be taken: the first one that is still held back, or
-    /// `read`, up to where the file has been read.
-    fn settled(&self, read: u64) -> u64 {
-        let held = self.recent.iter().find(|recent| recent.row.is_some_and(|row| row >= self.base));
-        held.map_or(read, |recent| recent.position.min(read))
-    }
-
-    /// Hands out one batch with the rejects before its end; with `flush` also the last rows.
+    /// Hands out one batch with the rejects before its end; `read` is how far the file has been
+    /// read. With `flush` also the last rows, however few.
     pub(crate) fn take(
         &mut self,
         flush: bool,
         read: u64,
     ) -> Option<(EventBatch, Vec<Reject>, u64)> {
-        if self.finished.is_empty() && self.events.len() > if flush { 0 } else { LOOKAHEAD } {
-            self.finish(!flush);
+        let enough = if flush { 1 } else { BATCH_ROWS_MIN };
+        if self.finished.is_empty() && self.events.len() >= enough {
+            self.finish(if flush { u64::MAX } else { read });
         }
         let batch = self.finished.pop_front();
-        let next = self.finished.front().filter(|next| !next.is_empty());
-        let end = next.map(|next| next.rows().row(0).event().position as u64);
-        let end = end.unwrap_or_else(|| self.settled(read));
+        let next = self.finished.front().map(|next| next.rows().row(0).position());
+        let end = next.or(self.events.first_position()).map_or(read, |next| next as u64);
         let settled = self.rejects.iter().take_while(|reject| (reject.position as u64) < end);
         let count = settled.count();
         let rejects: Vec<Reject> = self.rejects.drain(..count).collect();
@@ -185,13 +170,13 @@ impl Parsed {
             return None;
         }
         let batch = batch.unwrap_or_else(|| EventBatchBuilder::default().finish());
-        Some((batch, rejects, end))
+        Some((batch, rejects, end.min(read)))
     }
 
     /// Changes nothing: the rows in progress leave their builder and come back.
     pub(crate) fn snapshot(&mut self) -> ParsedSnapshot {
         let open = self.events.finish();
-        self.push_again(&open, 0);
+        self.events.extend(&open);
         let rejects = self.rejects.iter().map(|reject| {
             let Reject { id, received, position, reason, bytes, .. } = reject.clone();
             (id, received.0, position, reason, bytes)
@@ -199,7 +184,7 @@ impl Parsed {
         ParsedSnapshot {
             records: self.records,
             base: self.base,
-            recent: self.recent.iter().cloned().collect(),
+            doubtable: self.doubtable.clone(),
             batches: self.finished.iter().chain([&open]).map(EventBatch::to_ipc).collect(),
             rejects: rejects.collect(),
         }
@@ -210,11 +195,10 @@ impl Parsed {
         for batch in finished {
             self.finished.push_back(EventBatch::from_ipc(batch).ok()?);
         }
-        let open = EventBatch::from_ipc(open).ok()?;
-        self.push_again(&open, 0);
+        self.events.extend(&EventBatch::from_ipc(open).ok()?);
         self.records = snapshot.records;
         self.base = snapshot.base;
-        self.recent = snapshot.recent.into();
+        self.doubtable = snapshot.doubtable;
         let Origin { source, format, .. } = (*self.origin).clone();
         self.rejects.extend(snapshot.rejects.into_iter().map(|reject| {
             let (id, received, position, reason, bytes) = reject;
@@ -224,51 +208,31 @@ impl Parsed {
         Some(())
     }
 
-    /// Moves the rows that nothing can change any more to `finished`.
-    fn finish(&mut self, hold_back: bool) {
+    /// Makes a batch of the rows that nothing can change once the file is read up to `read`.
+    ///
+    /// The others begin in the last few bytes, so that they are few and short; they alone go back.
+    fn finish(&mut self, read: u64) {
+        self.settle(read);
+        let rows = self.events.len();
+        let held = self.doubtable.iter().find_map(|held| held.row.checked_sub(self.base));
+        let ready = held.map_or(rows, |row| row as usize);
+        if ready == 0 {
+            return;
+        }
         let batch = self.events.finish();
-        let held = self.recent.iter().filter_map(|recent| recent.row).find(|row| *row >= self.base);
-        let ready = match held {
-            Some(row) if hold_back => (row - self.base) as usize,
-            _ => batch.len(),
-        };
-        if ready > 0 {
-            self.finished.push_back(batch.slice(0, ready));
-        }
         self.base += ready as u64;
-        self.push_again(&batch, ready);
-    }
-
-    fn push_again(&mut self, batch: &EventBatch, from: usize) {
-        for row in batch.rows().iter().skip(from) {
-            self.events.push(&row.event());
+        if ready < rows {
+            self.events.extend(&batch.slice(ready, rows - ready));
         }
+        self.finished.push_back(batch.slice(0, ready));
     }
 
-    fn note(&mut self, row: Option<u64>, position: u64, note: impl FnOnce(&mut Recent)) {
-        // The oldest entry's memory serves the newest.
-        let oldest = (self.recent.len() == LOOKAHEAD).then(|| self.recent.pop_front()).flatten();
-        let mut recent = oldest.unwrap_or_default();
-        recent.session.clear();
-        recent.transaction.clear();
-        recent.head.clear();
-        (recent.row, recent.position, recent.statement) = (row, position, None);
-        (recent.ended, recent.login) = (false, false);
-        note(&mut recent);
-        self.recent.push_back(recent);
-    }
-}
-
-impl Recent {
-    /// Where the record begins.
-    pub(crate) fn position(&self) -> u64 {
-        self.position
-    }
-
-    /// Keeps as much of the statement as it takes to recognise it.
-    pub(crate) fn set_head(&mut self, statement: &str) {
-        let statement = statement.trim();
-        let end = statement.floor_char_boundary(STATEMENT_HEAD_BYTES);
-        self.head.push_str(&statement[..end]);
+    /// Forgets the rows that no line at `read` or behind it can put in doubt.
+    fn settle(&mut self, read: u64) {
+        while let Some(first) = self.doubtable.front()
+            && first.position.saturating_add(DOUBT_BYTES) < read
+        {
+            self.doubtable.pop_front();
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! PostgreSQL's stderr: text behind a `log_line_prefix`, which a client can forge; see
-//! `postgresql/forgery.rs` for how that shows.
+//! `forgery.rs` for how that shows.
 //!
 //! A record is complete when the next one begins: only then is it certain that it does not go on.
 
@@ -7,14 +7,15 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::postgresql::forgery;
-use super::postgresql::prefix::{Line, Prefix};
-use super::postgresql::prefix_guess;
-use super::postgresql::text_record::{Envelope, TextReader, TextRecord, begins, lossy};
-use super::{Format, Parsed, Registration, byte_order_mark_length};
+use super::forgery;
+use super::prefix::{Line, Prefix};
+use super::prefix_guess;
+use super::text_record::{Envelope, TextReader, TextRecord, begins, lossy};
+use crate::format::{Format, Registration, byte_order_mark_length};
+use crate::parsed::Parsed;
 use crate::stream::StreamSettings;
 
-pub(super) const REGISTRATION: Registration = Registration {
+pub(crate) const REGISTRATION: Registration = Registration {
     name: "postgresql_stderr",
     engine: "postgresql",
     open: |settings| Box::new(Stderr::new(settings)),
@@ -61,7 +62,7 @@ fn score(sample: &[u8]) -> u8 {
 impl Stderr {
     fn new(settings: &StreamSettings) -> Self {
         Self {
-            prefix: settings.log_line_prefix.as_deref().map(Prefix::compile),
+            prefix: settings.postgresql.log_line_prefix.as_deref().map(Prefix::compile),
             record_bytes_max: settings.record_bytes_max,
             after_break: false,
             reader: TextReader::default(),

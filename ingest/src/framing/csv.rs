@@ -1,32 +1,16 @@
-//! Finds the columns of one csvlog record, and its end, in one pass over the bytes.
+//! CSV records, in which newlines may stand between quotes and quotes are doubled: finds the end of
+//! one, and its columns, in one pass over the bytes.
 
 use std::borrow::Cow;
 
-use super::super::postgresql::pgaudit::push_undoubled;
-use super::super::postgresql::prefix::time_length;
-
-/// Columns before version 9.0; later versions only append.
-pub(super) const COUNT_MIN: usize = 22;
+use super::Frame;
 
 /// Columns that are kept; further ones are counted only.
-const COUNT_KEPT: usize = 26;
-
-/// What stands at the head of some bytes.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Scan {
-    /// A line without anything.
-    Empty(usize),
-    /// A record of so many bytes, its newline included.
-    Record { length: usize },
-    /// A record that goes on behind the bytes.
-    Incomplete,
-    /// No CSV.
-    Malformed,
-}
+const COUNT_KEPT: usize = 32;
 
 /// The columns of the record that was scanned last.
 #[derive(Default)]
-pub(super) struct Columns {
+pub(crate) struct Columns {
     spans: [Span; COUNT_KEPT],
     count: usize,
     /// A field in quotes is not empty.
@@ -48,14 +32,14 @@ struct Span {
 
 /// The texts of the columns of one record; missing ones are empty.
 #[derive(Clone, Copy)]
-pub(super) struct Texts<'a> {
+pub(crate) struct Texts<'a> {
     spans: &'a [Span],
     record: &'a str,
     rewritten: &'a str,
 }
 
 impl<'a> Texts<'a> {
-    pub(super) fn get(self, column: usize) -> &'a str {
+    pub(crate) fn get(self, column: usize) -> &'a str {
         let Some(span) = self.spans.get(column) else { return "" };
         let from = if span.rewritten { self.rewritten } else { self.record };
         &from[span.start..span.end]
@@ -64,12 +48,22 @@ impl<'a> Texts<'a> {
 
 impl Columns {
     /// Scans one record. At `end` of the file the last line needs no newline.
-    pub(super) fn scan(&mut self, input: &[u8], end: bool) -> Scan {
+    pub(crate) fn scan(&mut self, input: &[u8], end: bool, limit: usize) -> Frame {
+        let window = &input[..input.len().min(limit)];
+        let is_whole = window.len() == input.len();
+        match self.scan_window(window, end && is_whole) {
+            Frame::Partial if !is_whole => Frame::TooLong,
+            Frame::Partial if end => Frame::Malformed,
+            frame => frame,
+        }
+    }
+
+    fn scan_window(&mut self, input: &[u8], end: bool) -> Frame {
         (self.count, self.lone_quotes, self.decoded) = (0, false, false);
         self.texts.clear();
         match input {
-            [b'\n', ..] => return Scan::Empty(1),
-            [b'\r', b'\n', ..] => return Scan::Empty(2),
+            [b'\n', ..] => return Frame::Skip(1),
+            [b'\r', b'\n', ..] => return Frame::Skip(2),
             _ => {}
         }
         let mut at = 0;
@@ -77,7 +71,7 @@ impl Columns {
             let (span, next) = if input.get(at) == Some(&b'"') {
                 match quoted(input, at + 1) {
                     Some(found) => found,
-                    None => return Scan::Incomplete,
+                    None => return Frame::Partial,
                 }
             } else {
                 let length =
@@ -96,15 +90,15 @@ impl Columns {
                 Some(b'\r') if input.get(next + 1) == Some(&b'\n') => {
                     return self.finish(input, next + 2);
                 }
-                Some(b'\r') if input.len() == next + 1 && !end => return Scan::Incomplete,
+                Some(b'\r') if input.len() == next + 1 && !end => return Frame::Partial,
                 None if end => return self.finish(input, next),
-                None => return Scan::Incomplete,
-                Some(_) => return Scan::Malformed,
+                None => return Frame::Partial,
+                Some(_) => return Frame::Malformed,
             };
         }
     }
 
-    fn finish(&mut self, input: &[u8], length: usize) -> Scan {
+    fn finish(&mut self, input: &[u8], length: usize) -> Frame {
         // `\r` before the newline is part of an unquoted last field.
         if let Some(last) = self.spans.get_mut(self.count - 1)
             && last.end > last.start
@@ -113,35 +107,28 @@ impl Columns {
         {
             last.end -= 1;
         }
-        Scan::Record { length }
+        Frame::Record(length)
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 
-    /// Whether the columns of `record`, the bytes that were scanned, have the shapes of csvlog.
-    pub(super) fn is_plausible(&self, record: &[u8]) -> bool {
-        let field = |column: usize| {
-            let span = self.spans[column];
-            &record[span.start..span.end]
-        };
-        let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-        self.count >= COUNT_MIN
-            && std::str::from_utf8(field(0)).is_ok_and(|time| time_length(time) == Some(time.len()))
-            && digits(field(3))
-            && field(12).len() == 5
+    /// A column of `record`, the bytes that were scanned, as it stands there; before decoding.
+    pub(crate) fn raw<'a>(&self, record: &'a [u8], column: usize) -> &'a [u8] {
+        let span = self.spans.get(column).copied().unwrap_or_default();
+        &record[span.start..span.end]
     }
 
-    /// Whether a quote opened a field that is not empty; see the policy above.
-    pub(super) fn has_lone_quotes(&self) -> bool {
+    /// Whether a quote opened a field that is not empty.
+    pub(crate) fn has_lone_quotes(&self) -> bool {
         self.lone_quotes
     }
 }
 
 impl Columns {
     /// The texts of the columns of `record`, the bytes that were scanned.
-    pub(super) fn decode<'a>(&'a mut self, record: &'a [u8]) -> Texts<'a> {
+    pub(crate) fn decode<'a>(&'a mut self, record: &'a [u8]) -> Texts<'a> {
         let count = self.count.min(COUNT_KEPT);
         let whole = std::str::from_utf8(record).ok();
         // A record in a damaged region is decoded once to judge it and once to read it.
@@ -183,14 +170,24 @@ fn quoted(input: &[u8], start: usize) -> Option<(Span, usize)> {
     }
 }
 
+/// Appends a text with every pair of quotes made one.
+pub(crate) fn push_undoubled(mut raw: &str, out: &mut String) {
+    while let Some(at) = memchr::memchr(b'"', raw.as_bytes()) {
+        out.push_str(&raw[..=at]);
+        // A lone quote can only be the last byte of a text that was cut.
+        raw = raw.get(at + 2..).unwrap_or_default();
+    }
+    out.push_str(raw);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn texts(record: &[u8]) -> Option<Vec<String>> {
         let mut columns = Columns::default();
-        match columns.scan(record, true) {
-            Scan::Record { length } => {
+        match columns.scan(record, true, 99) {
+            Frame::Record(length) => {
                 let count = columns.count();
                 columns.decode(&record[..length]);
                 let texts = columns.decode(&record[..length]);
@@ -210,9 +207,9 @@ mod tests {
     #[test]
     fn a_lone_quote_in_the_wrong_place_is_damage() {
         for wrong in [&b"a\"b,c\n"[..], b"\"a\"b\n", b"\"a\" ,b\n"] {
-            assert_eq!(Columns::default().scan(wrong, true), Scan::Malformed);
+            assert_eq!(Columns::default().scan(wrong, true, 99), Frame::Malformed);
         }
-        assert_eq!(Columns::default().scan(b"a,\"b\n", true), Scan::Incomplete);
-        assert_eq!(Columns::default().scan(b"a,b", false), Scan::Incomplete);
+        assert_eq!(Columns::default().scan(b"a,\"b\n", true, 99), Frame::Malformed);
+        assert_eq!(Columns::default().scan(b"a,b", false, 99), Frame::Partial);
     }
 }

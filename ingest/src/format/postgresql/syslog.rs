@@ -10,16 +10,15 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use self::envelope::{Chunk, Header, Number};
-use super::postgresql::forgery;
-use super::postgresql::prefix::Prefix;
-use super::postgresql::prefix_guess;
-use super::postgresql::text_record::{
-    Envelope, SECOND_RECORD, TextReader, TextRecord, begins, lossy,
-};
-use super::{Format, Parsed, Registration, byte_order_mark_length};
+use super::forgery;
+use super::prefix::Prefix;
+use super::prefix_guess;
+use super::text_record::{Envelope, SECOND_RECORD, TextReader, TextRecord, begins, lossy};
+use crate::format::{Format, Registration, byte_order_mark_length};
+use crate::parsed::Parsed;
 use crate::stream::StreamSettings;
 
-pub(super) const REGISTRATION: Registration = Registration {
+pub(crate) const REGISTRATION: Registration = Registration {
     name: "postgresql_syslog",
     engine: "postgresql",
     open: |settings| Box::new(Syslog::new(settings)),
@@ -94,7 +93,7 @@ fn first_texts(text: &str) -> Vec<&str> {
 
 impl Syslog {
     fn new(settings: &StreamSettings) -> Self {
-        let configured = settings.log_line_prefix.as_deref().map(Prefix::compile);
+        let configured = settings.postgresql.log_line_prefix.as_deref().map(Prefix::compile);
         Self {
             prefix: configured.clone(),
             configured,

@@ -1,6 +1,0 @@
-//! Any bytes as postgresql_csvlog.
-#![no_main]
-
-mod format;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| format::check("postgresql_csvlog", data));
