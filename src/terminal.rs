@@ -93,6 +93,26 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
+/// The text in lines of at most 80 columns, none of its words broken, each line behind `indent`.
+pub fn wrapped(text: &str, indent: &str) -> String {
+    const COLUMNS: usize = 80;
+    let mut lines = Vec::new();
+    let mut line = String::from(indent);
+    for word in text.split_whitespace() {
+        let is_empty = line.len() == indent.len();
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            lines.push(std::mem::replace(&mut line, format!("{indent}{word}")));
+            continue;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines.join("\n")
+}
+
 /// A bar for work of a known size in bytes; invisible where standard error is no terminal.
 pub fn byte_bar(total: u64, what: &'static str) -> ProgressBar {
     bar(total, what, "{msg} {bar:32.cyan/blue} {bytes}/{total_bytes} {bytes_per_sec} {eta}")

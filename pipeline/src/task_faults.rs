@@ -20,9 +20,9 @@ async fn start(folder: &Path) -> Pipeline {
     let secret = folder.join("secret");
     std::fs::write(&secret, "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0").expect("written");
     let settings = format!(
-        "{{\"query\": {{\"address\": \"127.0.0.1:0\"}}, \"respond\": {{\"webhooks\": [{{\"name\": \
-         \"soc\", \"url\": \"https://127.0.0.1:9/\", \"allow_private\": true, \"secrets\": \
-         [{{\"file\": {secret:?}}}]}}]}}}}"
+        "{{\"query\": {{\"address\": \"127.0.0.1:0\"}}, \"respond\": {{\"channels\": [{{\"name\": \
+         \"soc\", \"webhook\": {{\"url\": \"https://127.0.0.1:9/\", \"allow_private\": true, \
+         \"secrets\": [{{\"file\": {secret:?}}}]}}}}]}}}}"
     );
     let mut settings: Settings = serde_json::from_str(&settings).expect("settings");
     settings.data = folder.join("data");

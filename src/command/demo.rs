@@ -179,7 +179,11 @@ impl Live {
                     }
                     None if !is_told => {
                         is_told = true;
-                        tell("\nThat was every attack. Traffic goes on: ask, or end with Ctrl-C.");
+                        tell("\nThat was every attack; traffic goes on. What to ask next:");
+                        tell("  GET /api/v1/cases?severity_min=high   what needs a person today");
+                        tell("  SELECT title, signals, causes FROM cases   what belongs together");
+                        tell("  SELECT manager, engineer FROM alerts   why, in two languages");
+                        tell("Ctrl-C ends it.");
                     }
                     None => {}
                 }
@@ -241,9 +245,11 @@ impl Live {
             Severity::Low => "low     ",
         };
         let who = alert.identity.as_deref().unwrap_or("?");
-        tell(&format!("{mark} {} {}: {}", alert.rule, who, alert.title));
-        tell(&format!("         {}", alert.explanation.manager));
-        tell(&format!("         {}", alert.explanation.engineer));
+        let head = format!("{mark} {} {who}: {}", alert.rule, alert.title);
+        tell(&terminal::wrapped(&printable(&head), ""));
+        for text in [&alert.explanation.manager, &alert.explanation.engineer] {
+            tell(&terminal::wrapped(&printable(text), "         "));
+        }
     }
 }
 
@@ -251,7 +257,7 @@ fn announce(running: &Pipeline, config: &Settings) {
     let address = running.address;
     let token = running.new_token.as_ref().map(|path| path.display().to_string());
     let token = token.unwrap_or_else(|| config.data.join("admin.token").display().to_string());
-    let question = r#"{"sql": "SELECT rule, severity, identity, title FROM alerts"}"#;
+    let question = r#"{"sql": "SELECT severity, identity, title, signals FROM cases"}"#;
     let busiest = r#"SELECT "user", count(*) FROM events GROUP BY 1 ORDER BY 2 DESC"#;
     let data = config.data.display();
     tell("\nlive now. Ask it:");

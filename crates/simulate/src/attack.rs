@@ -16,7 +16,7 @@ pub enum Attack {
     ShellCommand,
     /// A role is made superuser and given the server's files.
     Privilege,
-    /// The audit log is switched off.
+    /// The audit is switched off for the whole server.
     AuditOff,
     /// Password hashes of database roles are read.
     PasswordHashes,
@@ -49,7 +49,7 @@ impl Attack {
             Self::StolenCredential => "checkout's password is used from an office with psql",
             Self::ShellCommand => "a shell command is run through COPY … TO PROGRAM",
             Self::Privilege => "a support account is made superuser",
-            Self::AuditOff => "the audit log is switched off",
+            Self::AuditOff => "the audit is switched off for the whole server",
             Self::PasswordHashes => "the password hashes of the database roles are read",
             Self::TimeInjection => "the catalogue's search is probed with pg_sleep",
             Self::Dump => "the customers are dumped with pg_dump",
@@ -94,7 +94,9 @@ impl Attack {
                 );
             }
             Self::AuditOff => {
-                let set = ("MISC", "SET", None, "SET pgaudit.log = 'none'");
+                // A real server logs no successful SET pgaudit.log = 'none' of a session.
+                let sql = "ALTER SYSTEM SET pgaudit.log = 'none'";
+                let set = ("DDL", "ALTER SYSTEM", None, sql);
                 session(from, plan, client("luis", "psql", "10.40.3.22"), &[set]);
             }
             Self::PasswordHashes => {
@@ -125,8 +127,15 @@ fn client(user: &str, application: &str, address: &str) -> Client {
         database: "shop".to_owned(),
         application: application.to_owned(),
         address: address.to_owned(),
-        port: 40_112,
+        port: 0,
     }
+}
+
+/// Each connection has a port of its own.
+fn on_a_port(client: Client, time: i64) -> Client {
+    let mixed = time.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let port = 32_768 + u16::try_from(mixed % 28_000).unwrap_or(0);
+    Client { port, ..client }
 }
 
 fn statement(class: &str, command: &str, object: Option<&str>, sql: &str) -> Statement {
@@ -140,7 +149,7 @@ fn statement(class: &str, command: &str, object: Option<&str>, sql: &str) -> Sta
 
 /// A session that runs the statements two seconds apart.
 fn session(from: i64, plan: &mut Plan, client: Client, acts: &[(&str, &str, Option<&str>, &str)]) {
-    let session = plan.session(client);
+    let session = plan.session(on_a_port(client, from));
     plan.act(session, from, ActKind::Connect);
     let mut time = from + SECOND;
     for (class, command, object, sql) in acts {
@@ -152,7 +161,8 @@ fn session(from: i64, plan: &mut Plan, client: Client, acts: &[(&str, &str, Opti
 
 fn guess(from: i64, plan: &mut Plan) {
     for attempt in 0..10 {
-        let session = plan.session(client("greta", "", "203.0.113.77"));
+        let at = from + attempt * SECOND;
+        let session = plan.session(on_a_port(client("greta", "", "203.0.113.77"), at));
         plan.act(session, from + attempt * SECOND, ActKind::FailToConnect);
     }
     let found = client("greta", "psql", "203.0.113.77");
@@ -162,7 +172,8 @@ fn guess(from: i64, plan: &mut Plan) {
 }
 
 fn inject(from: i64, plan: &mut Plan) {
-    let session = plan.session(client("catalogue", "catalogue-api", "10.20.2.12"));
+    let injector = client("catalogue", "catalogue-api", "10.20.2.12");
+    let session = plan.session(on_a_port(injector, from));
     plan.act(session, from, ActKind::Connect);
     let probes = [
         "SELECT * FROM shop.products WHERE sku = 'x' OR 1=1",

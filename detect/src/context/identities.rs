@@ -90,8 +90,10 @@ impl Identities {
         let identity = event.identity()?;
         set_key(&mut self.key, event.instance, identity);
         let known = known_identity(&self.known, event, identity).and_then(|known| known.kind);
-        // A failed log-in says what an attacker typed, not what the account does.
-        if !self.settings.enabled || has_failed_to_log_in(event) {
+        // A failed log-in says what an attacker typed, and a record of the server what the server
+        // does: neither is what the account does.
+        let is_no_act = event.action == Action::Log || has_failed_to_log_in(event);
+        if !self.settings.enabled || is_no_act {
             self.know(event, known, context);
             return None;
         }
