@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_h
 use std::sync::LazyLock;
 
 use edit::Edit;
-use event::enrichment::{StatementColumns, VerdictColumns};
+use event::enrichment::{StatementColumns, DetectionColumns};
 use event::{AuditEvent, Enrichment, EventBatch, EventBatchBuilder, EventId, Timestamp};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -116,7 +116,7 @@ fn batch(rows: usize) -> EventBatch {
             ..StatementColumns::default()
         };
         let risk = some(2).then_some(number as f64);
-        enrichment.push(&statement, &VerdictColumns { risk, ..VerdictColumns::default() });
+        enrichment.push(&statement, &DetectionColumns { risk, ..DetectionColumns::default() });
     }
     builder.finish().enrich(enrichment)
 }

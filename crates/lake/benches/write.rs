@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use event::enrichment::{StatementColumns, VerdictColumns};
+use event::enrichment::{StatementColumns, DetectionColumns};
 use event::vocabulary::{Action, Evidence, Outcome, StatementState};
 use event::{
     AuditEvent, BATCH_ROWS, Enrichment, EventBatch, EventBatchBuilder, EventId, Timestamp,
@@ -185,7 +185,7 @@ fn enrich(enrichment: &mut Enrichment, command: &str, table: &str) {
         columns: &["aid".to_owned(), "abalance".to_owned()],
         ..StatementColumns::default()
     };
-    let verdict = VerdictColumns { sensitivity: Some(1), risk: Some(0.0), ..Default::default() };
+    let verdict = DetectionColumns { sensitivity: Some(1), risk: Some(0.0), ..Default::default() };
     enrichment.push(&statement, &verdict);
 }
 

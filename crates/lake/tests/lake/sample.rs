@@ -6,7 +6,7 @@ use std::path::Path;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use event::enrichment::{StatementColumns, VerdictColumns};
+use event::enrichment::{StatementColumns, DetectionColumns};
 use event::vocabulary::{Action, Evidence, Outcome, StatementState};
 use event::{AuditEvent, Enrichment, EventBatch, EventBatchBuilder, EventId, Reject, Timestamp};
 use lake::{Lake, LakeSettings, LakeView, Sharing, TableView, Writer};
@@ -68,7 +68,7 @@ pub(crate) fn events(from: i64, to: i64, start: Timestamp) -> EventBatch {
             tables_read: &tables,
             ..StatementColumns::default()
         };
-        enrichment.push(&statement, &VerdictColumns::default());
+        enrichment.push(&statement, &DetectionColumns::default());
     }
     builder.finish().enrich(enrichment)
 }
