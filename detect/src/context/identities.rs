@@ -229,6 +229,13 @@ impl Identities {
         closed
     }
 
+    /// Keeps the identities that are chosen by instance and identity.
+    pub(crate) fn retain(&mut self, is_ours: impl Fn(&str, &str) -> bool) {
+        self.profiles.retain(|key, _| {
+            key.split_once('\0').is_some_and(|(instance, identity)| is_ours(instance, identity))
+        });
+    }
+
     /// Identities known now.
     pub(crate) fn len(&self) -> usize {
         self.profiles.len()

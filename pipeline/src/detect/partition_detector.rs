@@ -9,6 +9,7 @@ use model::DayProfile;
 
 use super::alerts::AlertQueue;
 use super::models::ModelShelf;
+use crate::collect::partition_slice::partition_of;
 use crate::collect::tick::Tick;
 
 /// Makes detectors by the same rules.
@@ -93,6 +94,13 @@ impl PartitionDetector {
     /// Takes what somebody has decided.
     pub fn decide(&mut self, decision: &Decision) {
         self.detector.decide(decision);
+    }
+
+    /// Forgets the identities that other partitions watch.
+    pub fn retain(&mut self, partition: u32, partitions: u32) {
+        self.detector.retain(|instance, identity| {
+            partition_of(instance, Some(identity), partitions) == partition
+        });
     }
 
     /// Judges with these models from now on.

@@ -1,0 +1,365 @@
+//! From what rules and baselines find in one event to its risk and its cases.
+
+use std::sync::Arc;
+
+use event::alert::{Detector as Layer, Severity};
+use event::vocabulary::{ActorKind, CauseFamily};
+use event::{Alert, Timestamp};
+use rsigma_eval::EvaluationResult;
+
+use super::{Detector, Share};
+use crate::anomaly::Anomaly;
+use crate::cases::Scene;
+use crate::context::{Identities, Looked};
+use crate::correlation::Firing;
+use crate::explanation;
+use crate::repeats::eased;
+use crate::risk;
+use crate::rule::RuleSet;
+use crate::rule_event::RuleEvent;
+use crate::rule_signal::{Match, fits};
+use crate::sensitivity::Sensitivity;
+use crate::settings::{DetectSettings, JobSettings};
+use crate::signal::{About, Family, Signal, Told, chance_of};
+use crate::statistics::Statistics;
+
+/// What came of one event, for its row.
+#[derive(Default)]
+pub(super) struct RowOutcome {
+    pub(super) risk: f64,
+    pub(super) reasons: Vec<String>,
+    pub(super) rules: Vec<String>,
+}
+
+/// A signal, and the match that gave it; none for a baseline.
+struct Found<'a> {
+    signal: Signal,
+    matched: Option<Match<'a>>,
+}
+
+impl Detector {
+    /// Rules and baselines give signals, which give risk and cases; none for an ordinary event.
+    pub(super) fn judge_event(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        looked: Option<&Looked>,
+        share: Share,
+        alerts: &mut Vec<Alert>,
+    ) -> Option<RowOutcome> {
+        let results = self.engine.matches(event, &self.rules, &mut self.statistics);
+        if results.is_none() && looked.is_none_or(|looked| looked.anomalies.is_empty()) {
+            return None;
+        }
+        let results = results.as_deref().map_or(&[][..], Vec::as_slice);
+        let outcome = self.judge_identity(event, time, results, looked, alerts);
+        if share == Share::Whole {
+            self.judge_client(event, time, results, alerts);
+        }
+        Some(outcome).filter(|outcome| !outcome.reasons.is_empty())
+    }
+
+    /// What is counted by client raises alerts that name the events; it does not mark a row,
+    /// because it may be counted elsewhere than the row is stored.
+    pub(super) fn judge_client(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        results: &[EvaluationResult],
+        alerts: &mut Vec<Alert>,
+    ) {
+        let firings = self.by_client.count(event, results);
+        if firings.is_empty() {
+            return;
+        }
+        let rules = Arc::clone(&self.rules);
+        let jobs = std::mem::take(&mut self.settings.jobs);
+        for matched in matches(&rules, &jobs, event, &[], firings) {
+            let signal = matched.signal(event);
+            let found = Found { signal, matched: Some(matched) };
+            self.join_cases(event, time, &[found], &[], alerts);
+        }
+        self.settings.jobs = jobs;
+    }
+
+    fn judge_identity(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        results: &[EvaluationResult],
+        looked: Option<&Looked>,
+        alerts: &mut Vec<Alert>,
+    ) -> RowOutcome {
+        let firings = match results {
+            [] => Vec::new(),
+            results => self.by_identity.count(event, results),
+        };
+        let rules = Arc::clone(&self.rules);
+        let jobs = std::mem::take(&mut self.settings.jobs);
+        let matched = matches(&rules, &jobs, event, results, firings);
+        let anomalies = looked.map_or(&[][..], |looked| &looked.anomalies);
+        let mut outcome = RowOutcome::default();
+        for matched in &matched {
+            if !outcome.rules.contains(&matched.rule.id) {
+                outcome.reasons.push(matched.reason());
+                outcome.rules.push(matched.rule.id.clone());
+            }
+        }
+        outcome.reasons.extend(anomalies.iter().map(explanation::short));
+        let mut found = self.rule_signals(event, time, matched);
+        let worst = found.iter().map(|found| found.signal.severity).max();
+        let is_grave = worst.is_some_and(|severity| severity >= Severity::High);
+        if let Some(looked) = looked {
+            found.extend(self.baseline_signals(event, time, looked, is_grave));
+        }
+        let is_grave = is_grave
+            || found
+                .iter()
+                .any(|found| found.signal.opens_case && found.signal.severity >= Severity::High);
+        if let Some(looked) = looked.filter(|_| is_grave) {
+            self.identities.quarantine(event.event, time, &looked.new_values);
+        }
+        let reasons: Vec<String> = anomalies.iter().map(explanation::short).collect();
+        outcome.risk = self.join_cases(event, time, &found, &reasons, alerts);
+        self.settings.jobs = jobs;
+        outcome
+    }
+
+    /// The signals of rules, eased by what was told on earlier days; none for what a registered
+    /// job was meant to do.
+    fn rule_signals<'a>(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        matched: Vec<Match<'a>>,
+    ) -> Vec<Found<'a>> {
+        let mut found: Vec<Found<'a>> = Vec::new();
+        // The gravest of a rule's documents speaks for it.
+        let mut matched = matched;
+        matched.sort_by_key(|matched| std::cmp::Reverse(matched.severity));
+        for matched in matched {
+            if matched.is_expected() {
+                Statistics::count(&mut self.statistics.expected, &matched.rule.id);
+                continue;
+            }
+            // A burst that completes two counts of one rule at once is still one cause.
+            if found.iter().any(|known| known.signal.detector == matched.rule.id) {
+                continue;
+            }
+            let mut signal = matched.signal(event);
+            let mut steps = 0;
+            if signal.layer == Layer::Rule {
+                steps += self.repeats.note(&signal, event, time.day());
+            }
+            steps += u32::from(self.decisions.announces(Some(&signal), event, time));
+            if steps > 0 {
+                signal.severity = eased(signal.severity, steps);
+                signal.p = signal.p.max(chance_of(signal.severity));
+            }
+            // What is worth keeping is on the row; a case is for what is worth a look.
+            signal.opens_case = signal.severity > Severity::Low;
+            found.push(Found { signal, matched: Some(matched) });
+        }
+        found
+    }
+
+    /// The signals of what is unusual. They open a case once the day is unusual enough; what comes
+    /// with a grave rule only joins.
+    fn baseline_signals<'a>(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        looked: &Looked,
+        is_grave: bool,
+    ) -> Vec<Found<'a>> {
+        if looked.anomalies.is_empty() {
+            return Vec::new();
+        }
+        let score_min = self.settings.baseline.score_min;
+        let Some(profile) = self.identities.profile_mut(event.event) else { return Vec::new() };
+        let before = profile.today.score(looked.kind);
+        profile.today.add(&looked.anomalies, event.context.sensitivity);
+        let score = profile.today.score(looked.kind);
+        let opens_case = !is_grave && score >= score_min && profile.today.is_more_than_an_hour();
+        profile.risk.add((score - before).max(0.0), time);
+        let severity = behaviour_severity(score, looked.kind, score_min);
+        let of_day = profile.today.best().to_vec();
+        let signal = |anomaly: &Anomaly| Signal {
+            detector: format!("baseline.{}", anomaly.word()),
+            layer: Layer::Baseline,
+            family: anomaly.family(),
+            case_family: CauseFamily::Behaviour,
+            p: anomaly.chance,
+            weight: anomaly.weight,
+            severity,
+            cause: anomaly.cause(),
+            opens_case,
+            about: About::Identity,
+            act: None,
+        };
+        let found = |anomaly: &Anomaly| Found { signal: signal(anomaly), matched: None };
+        // The case begins with what made the day unusual, the strongest first.
+        let mut all: Vec<Found<'a>> = Vec::new();
+        if opens_case && before < score_min {
+            all.extend(of_day.iter().map(found));
+        }
+        for anomaly in &looked.anomalies {
+            if !all.iter().any(|known| known.signal.cause == anomaly.cause()) {
+                all.push(found(anomaly));
+            }
+        }
+        all
+    }
+
+    /// Lets signals join their cases; returns the risk points of the event.
+    fn join_cases(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        found: &[Found<'_>],
+        reasons: &[String],
+        alerts: &mut Vec<Alert>,
+    ) -> f64 {
+        if found.is_empty() {
+            return 0.0;
+        }
+        let kind = event.context.identity_kind;
+        let stake = risk::stake(event.context.sensitivity, kind);
+        let points = risk::points(risk::fuse(found.iter().map(|found| &found.signal)), stake);
+        let models = self.models.versions(event.event.instance);
+        let scene = Scene { event, time, risk: points, models: &models };
+        let (mut told, mut is_told) = (Vec::new(), false);
+        for found in found {
+            let signal = &found.signal;
+            if self.decisions.expects(signal, event, time) {
+                Statistics::count(&mut self.statistics.expected, &signal.detector);
+                continue;
+            }
+            if !signal.opens_case && !self.cases.is_open(signal, &scene) {
+                continue;
+            }
+            let Self { identities, sensitivity, settings, cases, .. } = self;
+            let tell = || match &found.matched {
+                Some(matched) => {
+                    let profile = identities
+                        .profile(event.event.instance, event.event.identity().unwrap_or_default());
+                    let maturity = profile.filter(|_| !reasons.is_empty());
+                    matched.tell(event, reasons, maturity.map(|profile| profile.maturity()))
+                }
+                None => tell_baseline(event, identities, sensitivity, settings),
+            };
+            // What is unusual about one event is told once.
+            let is_first = found.matched.is_some() || !std::mem::replace(&mut is_told, true);
+            if let Some(alert) = cases.add(signal, &scene, is_first, tell) {
+                told.push((signal.case_family, signal.severity, signal.about));
+                alerts.push(alert);
+            }
+        }
+        if !told.is_empty() {
+            self.accumulate(event, time, &told, alerts);
+        }
+        points
+    }
+
+    /// Adds what was told to the risk of the identity, which may be worth a case of its own.
+    fn accumulate(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        told: &[(CauseFamily, Severity, About)],
+        alerts: &mut Vec<Alert>,
+    ) {
+        let sum_min = self.settings.cases.risk_sum_min;
+        let Some(profile) = self.identities.profile_mut(event.event) else { return };
+        for (family, severity, about) in told {
+            if *about != About::Client && *severity >= Severity::Medium {
+                profile.risk.step(*family, time);
+            }
+        }
+        let Some(accumulated) = profile.risk.accumulated(sum_min, time) else { return };
+        let identity = event.event.identity().unwrap_or_default();
+        let (title, explanation) =
+            explanation::explain_accumulated(identity, &accumulated, sum_min);
+        let signal = Signal {
+            detector: "risk.accumulated".into(),
+            layer: Layer::Risk,
+            family: Family::Context,
+            case_family: CauseFamily::Behaviour,
+            p: chance_of(Severity::High),
+            weight: 1.0,
+            severity: Severity::High,
+            cause: explanation.engineer.clone(),
+            opens_case: true,
+            about: About::Identity,
+            act: None,
+        };
+        let told = Told {
+            title,
+            explanation,
+            attack: Vec::new(),
+            controls: vec!["SOC 2 CC7.2".into()],
+            events: Vec::new(),
+        };
+        let models = self.models.versions(event.event.instance);
+        let risk = risk::points(signal.score(), 1.0);
+        let scene = Scene { event, time, risk, models: &models };
+        alerts.extend(self.cases.add(&signal, &scene, true, || told));
+    }
+}
+
+/// What matched and would alert by itself, and the correlations that the event completed.
+fn matches<'a>(
+    rules: &'a RuleSet,
+    jobs: &'a [JobSettings],
+    event: &RuleEvent<'_>,
+    results: &[EvaluationResult],
+    firings: Vec<Firing>,
+) -> Vec<Match<'a>> {
+    let ids = results.iter().filter_map(|result| result.header.rule_id.clone());
+    let single = ids.map(|id| (id, None));
+    let counted = firings.into_iter().map(|firing| (firing.sigma_id.clone(), Some(firing)));
+    let found = single.chain(counted).filter_map(|(id, firing)| {
+        let document = rules.document(&id).filter(|document| document.alerts)?;
+        let rule = rules.rules().get(document.rule)?;
+        let job = jobs.iter().find(|job| fits(job, &rule.id, event));
+        let severity = if job.is_some() { Severity::Low } else { document.severity };
+        Some(Match { rule, severity, firing, job })
+    });
+    found.collect()
+}
+
+/// How bad an unusual day is: of a program sooner than of a person, whose work changes.
+fn behaviour_severity(score: f64, kind: ActorKind, score_min: f64) -> Severity {
+    let beyond = match kind {
+        ActorKind::Service | ActorKind::Etl => 1.5,
+        _ => 3.0,
+    };
+    if score >= score_min + beyond { Severity::High } else { Severity::Medium }
+}
+
+fn tell_baseline(
+    event: &RuleEvent<'_>,
+    identities: &Identities,
+    sensitivity: &Sensitivity,
+    settings: &DetectSettings,
+) -> Told {
+    let identity = event.event.identity().unwrap_or_default();
+    let Some(profile) = identities.profile(event.event.instance, identity) else {
+        return Told::default();
+    };
+    let subject = explanation::Subject {
+        identity,
+        name: identities.name(event.event),
+        profile,
+        table_name: &|table| sensitivity.name(table),
+    };
+    let anomalies = profile.today.best();
+    let score = profile.today.score(event.context.identity_kind);
+    Told {
+        title: explanation::title(anomalies, identity),
+        explanation: explanation::explain(anomalies, &subject, score, settings.baseline.score_min),
+        attack: vec![explanation::technique(anomalies.first()).into()],
+        controls: vec!["SOC 2 CC7.2".into()],
+        events: Vec::new(),
+    }
+}
