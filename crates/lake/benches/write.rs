@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use event::enrichment::{StatementColumns, DetectionColumns};
+use event::enrichment::{DetectionColumns, StatementColumns};
 use event::vocabulary::{Action, Evidence, Outcome, StatementState};
 use event::{
     AuditEvent, BATCH_ROWS, Enrichment, EventBatch, EventBatchBuilder, EventId, Timestamp,

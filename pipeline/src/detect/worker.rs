@@ -195,7 +195,7 @@ impl Worker {
         };
         let mut starts = Vec::new();
         for ((partition, (place, known)), claim) in partitions.iter().zip(places).zip(claims) {
-            let shard = self.shard(place, known, claim)?;
+            let shard = self.shard(*partition, place, known, claim)?;
             tracing::info!(partition = shard.name, from = shard.next, "watching");
             let end = self.runtime.block_on(member.end(*partition))?;
             shard.prove_end(end)?;
@@ -219,6 +219,7 @@ impl Worker {
 
     fn shard(
         &self,
+        partition: u32,
         place: Place,
         known: Option<DetectionCheckpoint>,
         claim: lake::Claim,
@@ -235,10 +236,12 @@ impl Worker {
             );
             return Ok(Shard::new(place, self.detectors.make(None)?, None, claim));
         }
-        // Each partition begins with what `ingest` has learnt, of whatever identity.
+        // Each partition begins with what `ingest` has learnt of its identities.
         let learnt: Option<DetectionCheckpoint> =
             checkpoint::read(&self.folder.detection_of(INGEST))?;
-        let detector = self.detectors.make(learnt.as_ref().map(|learnt| &learnt.detector[..]))?;
+        let mut detector =
+            self.detectors.make(learnt.as_ref().map(|learnt| &learnt.detector[..]))?;
+        detector.retain(partition, place.partitions);
         Ok(Shard::new(place, detector, None, claim))
     }
 

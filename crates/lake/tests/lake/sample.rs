@@ -6,7 +6,7 @@ use std::path::Path;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use event::enrichment::{StatementColumns, DetectionColumns};
+use event::enrichment::{DetectionColumns, StatementColumns};
 use event::vocabulary::{Action, Evidence, Outcome, StatementState};
 use event::{AuditEvent, Enrichment, EventBatch, EventBatchBuilder, EventId, Reject, Timestamp};
 use lake::{Lake, LakeSettings, LakeView, Sharing, TableView, Writer};
