@@ -94,7 +94,8 @@ impl IdentityRisk {
     }
 
     /// Points now: of today, and of these weeks.
-    pub(crate) fn points(&self) -> (f64, f64) {
+    #[cfg(test)]
+    fn points(&self) -> (f64, f64) {
         (points(self.fast, 1.0), points(self.slow, 1.0))
     }
 }

@@ -66,7 +66,7 @@ pub struct BaselineSettings {
     pub active_days_min: u32,
     /// …and in so many different hours.
     pub active_hours_min: u32,
-    /// How unusual a day must be to open a case, if no model tells: 3 is one day in 1,000.
+    /// How unusual a day must be to open a case: 2.5 is one day in 316.
     pub score_min: f64,
     /// How many days of the identity the habits of its peers weigh.
     pub organisation_days: f64,
@@ -89,7 +89,7 @@ impl Default for BaselineSettings {
             half_life_days: 30.0,
             active_days_min: 7,
             active_hours_min: 20,
-            score_min: 3.0,
+            score_min: 2.5,
             organisation_days: 2.0,
             quarantine_hours: 24,
             identities_max: 20_000,

@@ -249,7 +249,10 @@ impl Detector {
                 None => tell_baseline(event, identities, sensitivity, settings),
             };
             // What is unusual about one event is told once.
-            let is_first = found.matched.is_some() || !std::mem::replace(&mut is_told, true);
+            let is_first = match found.matched {
+                Some(_) => true,
+                None => signal.opens_case && !std::mem::replace(&mut is_told, true),
+            };
             if let Some(alert) = cases.add(signal, &scene, is_first, tell) {
                 told.push((signal.case_family, signal.severity, signal.about));
                 alerts.push(alert);

@@ -4,44 +4,44 @@ use detect::{DetectSettings, Detector, Observed, RuleSet};
 use event::vocabulary::{Action, Outcome, StatementState};
 use event::{AuditEvent, EventBatchBuilder, EventId, Timestamp};
 
-pub const MINUTE: i64 = 60_000_000;
-pub const HOUR: i64 = 60 * MINUTE;
-pub const DAY: i64 = 24 * HOUR;
+pub(crate) const MINUTE: i64 = 60_000_000;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+pub(crate) const DAY: i64 = 24 * HOUR;
 
 /// Monday, 2026-11-02 00:00 UTC.
-pub const START: i64 = 1_793_577_600_000_000;
+pub(crate) const START: i64 = 1_793_577_600_000_000;
 
 /// Hours since 1970 at so many microseconds after the start.
 #[allow(dead_code, reason = "not every test ticks")]
-pub fn hour(after: i64) -> i64 {
+pub(crate) fn hour(after: i64) -> i64 {
     (START + after) / HOUR
 }
 
 /// A detector with the built-in rules that knows nothing yet.
-pub fn detector() -> Detector {
+pub(crate) fn detector() -> Detector {
     let rules = RuleSet::builtin().expect("the built-in rules load");
     Detector::new(&DetectSettings::default(), rules).expect("valid settings")
 }
 
 /// One event, owned.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub(crate) struct Step {
     time: i64,
-    pub user: String,
+    pub(crate) user: String,
     client: String,
     application: String,
     action: Action,
-    pub command: Option<String>,
+    pub(crate) command: Option<String>,
     statement: Option<String>,
     outcome: Outcome,
     error: Option<(&'static str, String)>,
-    pub rows: Option<i64>,
-    pub session: String,
-    pub statement_number: Option<i64>,
+    pub(crate) rows: Option<i64>,
+    pub(crate) session: String,
+    pub(crate) statement_number: Option<i64>,
 }
 
 /// What one account does from one client with one program.
-pub struct Stream {
+pub(crate) struct Stream {
     user: String,
     client: String,
     application: String,
@@ -49,13 +49,13 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(user: &str, client: &str, application: &str) -> Self {
+    pub(crate) fn new(user: &str, client: &str, application: &str) -> Self {
         let (user, client, application) = (user.into(), client.into(), application.into());
         Self { user, client, application, steps: Vec::new() }
     }
 
     /// Runs a statement; the step may be changed further.
-    pub fn run(&mut self, after: i64, command: &str, statement: &str) -> &mut Step {
+    pub(crate) fn run(&mut self, after: i64, command: &str, statement: &str) -> &mut Step {
         let action = match command {
             "SELECT" => Action::Read,
             "COPY" | "INSERT" | "UPDATE" | "DELETE" | "TRUNCATE TABLE" => Action::Write,
@@ -82,7 +82,7 @@ impl Stream {
 
     /// Somebody fails to log in as `user`.
     #[allow(dead_code, reason = "not every test fails to log in")]
-    pub fn failed_login(&mut self, after: i64, user: &str) {
+    pub(crate) fn failed_login(&mut self, after: i64, user: &str) {
         let error = format!("password authentication failed for user \"{user}\"");
         self.steps.push(Step {
             time: START + after,
@@ -103,7 +103,7 @@ impl Stream {
 
 /// Has the detector observe a stream in batches, and gathers what it gives. Of a case the last
 /// telling counts.
-pub fn observe(detector: &mut Detector, stream: &Stream) -> Gathered {
+pub(crate) fn observe(detector: &mut Detector, stream: &Stream) -> Gathered {
     let mut gathered = Gathered { alerts: Vec::new(), cases: Vec::new() };
     for (part, steps) in stream.steps.chunks(1_000).enumerate() {
         let mut batch = EventBatchBuilder::default();
@@ -122,9 +122,9 @@ pub fn observe(detector: &mut Detector, stream: &Stream) -> Gathered {
 }
 
 /// See [`observe`].
-pub struct Gathered {
-    pub alerts: Vec<event::Alert>,
-    pub cases: Vec<event::Case>,
+pub(crate) struct Gathered {
+    pub(crate) alerts: Vec<event::Alert>,
+    pub(crate) cases: Vec<event::Case>,
 }
 
 impl Step {
