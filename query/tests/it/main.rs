@@ -12,7 +12,7 @@ use event::vocabulary::{CaseChange, CauseFamily, Evidence};
 use event::{Alert, Case, CaseCause, EventId, Timestamp};
 use lake::{Lake, LakeSettings, Sharing};
 use prometheus_client::registry::Registry;
-use query::api::{Access, Probes, Service, SourceList};
+use query::api::{Access, Probes, Readiness, Service, SourceList};
 use query::{Answer, Engine, QueryError, QuerySettings, Question};
 use serde_json::Value;
 use state::{Scope, State};
@@ -53,7 +53,7 @@ impl Api {
             view: Arc::new(move || viewed.view()),
             sources: Arc::new(SourceList::default),
             probes: Probes {
-                hindrance: Arc::new(|| None),
+                readiness: Arc::new(|| Readiness { problems: Vec::new(), tasks: Vec::new() }),
                 registry: Arc::new(Registry::default()),
             },
             access,
