@@ -10,7 +10,7 @@ use rsigma_eval::EvaluationResult;
 use super::{Detector, Share};
 use crate::anomaly::Anomaly;
 use crate::cases::Scene;
-use crate::context::{Identities, Looked};
+use crate::context::{Family as ValueFamily, Identities, Looked};
 use crate::correlation::Firing;
 use crate::explanation;
 use crate::repeats::eased;
@@ -182,8 +182,15 @@ impl Detector {
         let score = profile.today.score(looked.kind);
         let opens_case = !is_grave && score >= score_min && profile.today.is_more_than_an_hour();
         profile.risk.add((score - before).max(0.0), time);
-        let severity = behaviour_severity(score, looked.kind, score_min);
         let of_day = profile.today.best().to_vec();
+        // A release brings new statements, however many: by themselves they wake nobody.
+        let is_new_work = of_day.iter().all(|anomaly| {
+            matches!(anomaly.value_family(), Some(ValueFamily::Statement | ValueFamily::Command))
+        });
+        let severity = match behaviour_severity(score, looked.kind, score_min) {
+            Severity::High if is_new_work => Severity::Medium,
+            severity => severity,
+        };
         let signal = |anomaly: &Anomaly| Signal {
             detector: format!("baseline.{}", anomaly.word()),
             layer: Layer::Baseline,
