@@ -55,24 +55,8 @@ impl Clocks {
         let time = if read { event.time.min(latest) } else { event.time };
         let new = || Clock { newest: time, ahead: None, ticked: hour_of(time) };
         let clock = self.clocks.get_or_insert_with(event.instance, new);
-        if time <= clock.newest.plus_seconds(JUMP_SECONDS) {
-            clock.newest = clock.newest.max(time);
-            clock.ahead = None;
-            return time;
-        }
         let is_live = read && event.received < time.plus_seconds(LIVE_SECONDS);
-        let (first, count) = match clock.ahead {
-            Some((first, count)) if time >= first.plus_seconds(-JUMP_SECONDS) => (first, count + 1),
-            _ => (time, 1),
-        };
-        let spans = time >= first.plus_seconds(CONFIRMING_SECONDS);
-        if is_live || count >= CONFIRMING_EVENTS || spans {
-            clock.newest = time;
-            clock.ahead = None;
-            return time;
-        }
-        clock.ahead = Some((first, count));
-        clock.newest
+        clock.believe(time, is_live)
     }
 
     /// The hours that have ended at an instance since this was last asked, if its time is now
@@ -81,9 +65,34 @@ impl Clocks {
         let hour = hour_of(time);
         let new = || Clock { newest: time, ahead: None, ticked: hour };
         let clock = self.clocks.get_or_insert_with(instance, new);
+        // Of a stream that is divided, a quiet part hears the time by ticks alone.
+        clock.believe(time, false);
         let ended = clock.ticked.max(hour - 48)..hour;
         clock.ticked = clock.ticked.max(hour);
         ended
+    }
+}
+
+impl Clock {
+    /// Moves on to `time`, unless that is a jump which nothing confirms; returns the time now.
+    fn believe(&mut self, time: Timestamp, is_live: bool) -> Timestamp {
+        if time <= self.newest.plus_seconds(JUMP_SECONDS) {
+            self.newest = self.newest.max(time);
+            self.ahead = None;
+            return time;
+        }
+        let (first, count) = match self.ahead {
+            Some((first, count)) if time >= first.plus_seconds(-JUMP_SECONDS) => (first, count + 1),
+            _ => (time, 1),
+        };
+        let spans = time >= first.plus_seconds(CONFIRMING_SECONDS);
+        if is_live || count >= CONFIRMING_EVENTS || spans {
+            self.newest = time;
+            self.ahead = None;
+            return time;
+        }
+        self.ahead = Some((first, count));
+        self.newest
     }
 }
 

@@ -265,7 +265,8 @@ impl Detector {
                 alerts.push(alert);
             }
         }
-        if !told.is_empty() {
+        // What is counted by client may be counted elsewhere than its identities are.
+        if told.iter().any(|(.., about)| *about != About::Client) {
             self.accumulate(event, time, &told, alerts);
         }
         points
