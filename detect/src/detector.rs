@@ -16,7 +16,7 @@ use crate::context::{AuditGaps, Clocks, Context, Identities};
 use crate::correlation::CorrelationError;
 use crate::correlator::{Correlator, Side};
 use crate::decisions::Decisions;
-use crate::models::Models;
+use crate::held_models::Models;
 use crate::repeats::Repeats;
 use crate::rule::RuleSet;
 use crate::rule_engine::RuleEngine;

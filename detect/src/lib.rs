@@ -8,9 +8,9 @@
 //!
 //! - [`Detector`]: the stage itself; pure, so that a replay gives the same bytes.
 //! - `analysis`, `rule_event`: what a statement does, and an event as rules see it.
-//! - `context`: what is usual for an identity, and what is missing; `models`: what others do.
+//! - `context`: what is usual for an identity, and what is missing; `held_models`: what others do.
 //! - [`Rule`], [`RuleSet`]: Sigma files with explanations and tests of their own; `rule_engine`
-//!   and `correlator` (over `correlation`) run them, `rule_signal` and `explanation` tell what they found.
+//!   and `correlator` (over `correlation`) run them, `rule_signal` and `explanation` tell.
 //! - `anomaly`, `signal`, `risk`: from the unusual to risk points.
 //! - `cases`, `repeats`, `decisions`: one case a cause, what was told before, what people decided.
 
@@ -23,7 +23,7 @@ mod correlator;
 mod decisions;
 mod detector;
 mod explanation;
-mod models;
+mod held_models;
 mod repeats;
 mod risk;
 mod rule;
@@ -37,7 +37,7 @@ mod snapshot;
 mod statistics;
 
 pub use detector::{DetectError, Detector, Observed, Told, counted_by_client};
-pub use models::{InstanceModels, Models};
+pub use held_models::{InstanceModels, Models};
 pub use rule::{Rule, RuleError, RuleSet, TestOutcome};
 pub use settings::{
     BaselineSettings, CaseSettings, DetectSettings, IdentitySettings, JobSettings, RuleSettings,

@@ -4,10 +4,10 @@
 pub mod alerts;
 pub mod backfill;
 pub mod high_water_marks;
-pub mod models;
 mod partition_detector;
 pub mod shard;
 pub mod store;
+pub mod training;
 pub mod worker;
 
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use crate::state_door::StateDoor;
 use crate::supervisor::{Started, Supervisor, Task};
 use crate::{Settings, clock};
 use alerts::{AlertQueue, OnAlert};
-use models::ModelShelf;
 use partition_detector::Detectors;
+use training::ModelShelf;
 use worker::{DetectionBoard, Worker};
 
 /// Between rounds of upkeep of the lake.
@@ -207,7 +207,7 @@ async fn train(
     while unless(&stop, tokio::time::sleep(UPKEEP)).await.is_some() {
         let (folder, shelf) = (folder.clone(), shelf.clone());
         let work = move || {
-            models::train(&folder, clock())?;
+            training::train(&folder, clock())?;
             shelf.refresh(&folder)
         };
         match tokio::task::spawn_blocking(work).await? {

@@ -13,7 +13,7 @@ use super::{AccountAge, Conduct, Context, identity_kind};
 use crate::DetectSettings;
 use crate::analysis::StatementAnalysis;
 use crate::anomaly::{Anomaly, AnomalyKind, weight};
-use crate::models::{InstanceModels, Models, judged_by_peers};
+use crate::held_models::{InstanceModels, Models, judged_by_peers};
 use crate::settings::{BaselineSettings, IdentitySettings};
 use crate::statistics::Statistics;
 

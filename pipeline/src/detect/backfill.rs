@@ -21,9 +21,9 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::{AlertQueue, OnAlert};
-use super::models::{Apprentice, ModelShelf};
 use super::partition_detector::{Detectors, PartitionDetector};
 use super::store::{self, PendingCheckpoint, Rows, StoreCommand, StoreHandle};
+use super::training::{Apprentice, ModelShelf};
 use crate::checkpoint::{self, DetectionCheckpoint, SourceCheckpoint};
 use crate::collect::source::SourceSettings;
 use crate::collect::source_progress::{SourceProgress, position_name};

@@ -8,7 +8,7 @@ use event::decision::Decision;
 use model::DayProfile;
 
 use super::alerts::AlertQueue;
-use super::models::ModelShelf;
+use super::training::ModelShelf;
 use crate::collect::partition_slice::partition_of;
 use crate::collect::tick::Tick;
 

@@ -15,7 +15,7 @@ use model::DayProfile;
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::AlertQueue;
-use super::models;
+use super::training;
 use crate::checkpoint::{self, DetectionCheckpoint};
 use crate::supervisor::{Follows, Started, Supervisor, Task};
 
@@ -273,7 +273,7 @@ impl Storing {
             pending;
         // Before the checkpoint: a crash between the two gives the same days once more.
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        if let Err(error) = models::keep_profiles(&profiles_folder, &name, &profiles) {
+        if let Err(error) = training::keep_profiles(&profiles_folder, &name, &profiles) {
             tracing::error!("days of identities cannot be kept for the models: {error:#}");
         }
         if !self.alerts.is_recorded(alerts, ALERTS_WITHIN) {
