@@ -3,6 +3,8 @@
 //! Every signal is counted; a case tells again when it becomes graver or a cause joins, a bounded
 //! number of times, and its counts whenever a batch has touched it.
 
+mod unsettled;
+
 use std::collections::BTreeSet;
 
 use bounded::BoundedMap;
@@ -15,6 +17,8 @@ use crate::context::application_name;
 use crate::rule_event::RuleEvent;
 use crate::settings::CaseSettings;
 use crate::signal::{About, Signal, Told};
+
+use unsettled::Unsettled;
 
 /// Distinct causes of a case that are told from new ones; more are counted once more when they
 /// come back.
@@ -29,6 +33,7 @@ pub(crate) struct Cases {
     open: BoundedMap<String, OpenCase>,
     /// Keys of the cases that have grown since they were last told.
     grown: BTreeSet<String>,
+    unsettled: Unsettled,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +44,8 @@ struct OpenCase {
     alerts: u32,
     /// The last act that was counted, by detector.
     last_act: Option<(String, u64)>,
+    /// The act that the text of the case is about.
+    act: Option<u64>,
 }
 
 /// Whom and what a signal is about, apart from the signal itself.
@@ -63,13 +70,15 @@ pub(crate) enum Joined {
 
 impl Cases {
     pub(crate) fn new(settings: &CaseSettings) -> Self {
-        Self { open: BoundedMap::new(settings.open_max), grown: BTreeSet::new() }
+        let (open, grown) = (BoundedMap::new(settings.open_max), BTreeSet::new());
+        Self { open, grown, unsettled: Unsettled::default() }
     }
 
     /// Sets the limit again, which is not saved.
     pub(crate) fn set_limit(&mut self, settings: &CaseSettings) {
         self.open.set_limit(settings.open_max);
         self.open.iter_mut().for_each(|(_, open)| open.causes.set_limit(KNOWN_CAUSES_MAX));
+        self.unsettled.set_limit();
     }
 
     /// Whether the identity has an open case of the signal's family, which it would join.
@@ -78,14 +87,22 @@ impl Cases {
         self.open.peek(key.as_str()).is_some_and(|open| !open.is_over(scene.time))
     }
 
-    /// Adds a signal; `tell` makes its text, which is needed only now and then. Returns the alert
-    /// that is due, if one is; a new cause by itself is told only if `tells_cause`.
+    /// Whether the identity has an open case that the signal would join with a new cause.
+    pub(crate) fn extends(&self, signal: &Signal, scene: &Scene<'_>) -> bool {
+        let open = self.open.peek(key(signal, scene).as_str());
+        let open = open.filter(|open| !open.is_over(scene.time));
+        open.is_some_and(|open| open.causes.peek(&cause_hash(signal)).is_none())
+    }
+
+    /// Adds a signal; `tell` makes its text, which is needed only now and then and depends on what
+    /// happens to the case. Returns the alert that is due, if one is; a new cause by itself is
+    /// told only if `tells_cause`.
     pub(crate) fn add(
         &mut self,
         signal: &Signal,
         scene: &Scene<'_>,
         tells_cause: bool,
-        tell: impl FnOnce() -> Told,
+        tell: impl FnOnce(CaseChange) -> Told,
     ) -> Option<Alert> {
         let key = key(signal, scene);
         if self.open.peek(key.as_str()).is_some_and(|open| open.is_over(scene.time)) {
@@ -97,19 +114,22 @@ impl Cases {
                 Joined::Counted => None,
                 Joined::Told(CaseChange::Extended) if !tells_cause => None,
                 Joined::Told(change) => {
-                    let told = tell();
+                    let told = tell(change);
                     open.take_over(signal, scene, &told, change);
                     Some(open.alert(signal, scene, told, change))
                 }
             },
             None => {
-                let told = tell();
+                let told = tell(CaseChange::Opened);
                 let mut open = OpenCase::new(signal, scene, &told);
                 let alert = open.alert(signal, scene, told, CaseChange::Opened);
                 self.open.insert(key.clone(), open);
                 Some(alert)
             }
         };
+        if let Some(alert) = &alert {
+            self.unsettled.note(&key, signal, scene, alert);
+        }
         self.grown.insert(key);
         alert
     }
@@ -167,7 +187,7 @@ impl OpenCase {
             models: scene.models.to_vec(),
         };
         let causes = BoundedMap::new(KNOWN_CAUSES_MAX);
-        let mut open = Self { case, causes, alerts: 0, last_act: None };
+        let mut open = Self { case, causes, alerts: 0, last_act: None, act: signal.act };
         open.count(signal, scene);
         for event in &told.events {
             open.name(*event);
@@ -208,7 +228,7 @@ impl OpenCase {
         self.last_act = signal.act.map(|act| (signal.detector.clone(), act));
         self.name(scene.event.event.id);
         let case = &mut self.case;
-        let hash = hash(&[&signal.detector, &signal.cause]);
+        let hash = cause_hash(signal);
         if let Some(place) = self.causes.get(&hash) {
             if let Some(known) = place.and_then(|place| case.causes.get_mut(place)) {
                 known.signals += 1;
@@ -247,6 +267,7 @@ impl OpenCase {
             case.title = told.title.clone();
             case.explanation = told.explanation.clone();
             case.models = scene.models.to_vec();
+            self.act = signal.act;
         }
     }
 
@@ -344,9 +365,8 @@ fn weakest(one: Evidence, other: Evidence) -> Evidence {
     one.max(other)
 }
 
-fn hash(parts: &[&str]) -> u64 {
-    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
-    let id = EventId::of(&parts);
+fn cause_hash(signal: &Signal) -> u64 {
+    let id = EventId::of(&[signal.detector.as_bytes(), signal.cause.as_bytes()]);
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&id.0[..8]);
     u64::from_le_bytes(bytes)

@@ -1,6 +1,5 @@
 //! What a rule tells: its match as a signal, with the texts of its file filled in.
 
-use event::EventId;
 use event::alert::{Detector, Explanation, Fact, Severity};
 use event::vocabulary::Outcome;
 
@@ -41,7 +40,7 @@ impl Match<'_> {
             cause: self.cause(event),
             opens_case: true,
             about: self.about(),
-            act: self.act(event),
+            act: event.act().filter(|_| self.firing.is_none()),
         }
     }
 
@@ -104,15 +103,6 @@ impl Match<'_> {
         }
         cause.truncate(cause.floor_char_boundary(CAUSE_BYTES_MAX));
         cause
-    }
-
-    /// The statement of a session that caused the match: what runs inside of it, such as the
-    /// statements of a DO block, is the same act. None where the source does not number.
-    fn act(&self, event: &RuleEvent<'_>) -> Option<u64> {
-        let number = event.event.statement_number.filter(|_| self.firing.is_none())?;
-        let session = event.event.session?;
-        let id = EventId::of(&[session.as_bytes(), &number.to_le_bytes()]);
-        Some(u64::from_le_bytes(*id.0.first_chunk()?))
     }
 
     /// Whether what the rule looks for happened. What a correlation counts did.

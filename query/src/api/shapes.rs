@@ -36,7 +36,7 @@ type Fields = &'static [(&'static str, Kind, &'static str)];
 const ALERT: Fields = &[
     ("id", Text, "32 hex digits"),
     ("case_id", Text, "the case that it is about, 32 hex digits"),
-    ("change", Text, "what happened to the case: opened, escalated or extended"),
+    ("change", Text, "what happened to the case: opened, escalated, extended or amended"),
     ("family", Text, "what kind of cause the case has"),
     ("cause", Text, "what tells this act from others of the rule; empty if nothing does"),
     ("time", Moment, "time of the event that told it"),
