@@ -19,7 +19,7 @@ use crate::rule::RuleSet;
 use crate::rule_event::RuleEvent;
 use crate::rule_signal::{Match, fits};
 use crate::sensitivity::Sensitivity;
-use crate::settings::{DetectSettings, JobSettings};
+use crate::settings::JobSettings;
 use crate::signal::{About, Family, Signal, Told, chance_of};
 use crate::statistics::Statistics;
 
@@ -193,7 +193,7 @@ impl Detector {
         if looked.anomalies.is_empty() {
             return Vec::new();
         }
-        let score_min = self.settings.baseline.score_min;
+        let score_min = self.score_min(event);
         let Some(profile) = self.identities.profile_mut(event.event) else { return Vec::new() };
         let before = profile.today.score(looked.kind);
         profile.today.add(&looked.anomalies, event.context.sensitivity);
@@ -250,7 +250,7 @@ impl Detector {
         let scene = Scene { event, time, risk: points, models: &models };
         // What is unusual about one event is told once.
         let (mut told, mut is_unusual_told) = (Vec::new(), false);
-        let news = self.news(found, &scene);
+        let (news, score_min) = (self.news(found, &scene), self.score_min(event));
         for found in found {
             let signal = &found.signal;
             if self.decisions.expects(signal, event, time) {
@@ -260,7 +260,7 @@ impl Detector {
             if !signal.opens_case && !self.cases.is_open(signal, &scene) {
                 continue;
             }
-            let Self { identities, sensitivity, settings, cases, .. } = self;
+            let Self { identities, sensitivity, cases, .. } = self;
             let tell = |change| match &found.evidence {
                 Evidence::Match(matched) => {
                     let profile = identities
@@ -270,7 +270,7 @@ impl Detector {
                 }
                 Evidence::Anomaly(_) => {
                     let news = (change == CaseChange::Extended).then_some(news.as_slice());
-                    tell_baseline(event, news, identities, sensitivity, settings)
+                    tell_baseline(event, news, identities, sensitivity, score_min)
                 }
             };
             let is_unusual = matches!(found.evidence, Evidence::Anomaly(_));
@@ -286,6 +286,12 @@ impl Detector {
             self.accumulate(event, time, &told, alerts);
         }
         points
+    }
+
+    /// The score from which a day of the event's identity opens a case.
+    fn score_min(&self, event: &RuleEvent<'_>) -> f64 {
+        let budget = self.settings.baseline.cases_per_identity_day;
+        self.models.score_min(event.event.instance, budget)
     }
 
     /// What is unusual about the event and new to the open case of its identity.
@@ -365,7 +371,7 @@ fn tell_baseline(
     news: Option<&[Anomaly]>,
     identities: &Identities,
     sensitivity: &Sensitivity,
-    settings: &DetectSettings,
+    score_min: f64,
 ) -> Told {
     let identity = event.event.identity().unwrap_or_default();
     let Some(profile) = identities.profile(event.event.instance, identity) else {
@@ -380,7 +386,6 @@ fn tell_baseline(
     let anomalies = news.unwrap_or(profile.today.best());
     let score = profile.today.score(event.context.identity_kind);
     let title = explanation::title(anomalies, identity);
-    let score_min = settings.baseline.score_min;
     let explanation = explanation::explain(anomalies, &subject, score, score_min);
     let attack = vec![explanation::technique(anomalies.first()).into()];
     Told { attack, ..Told::of_behaviour(title, explanation) }
