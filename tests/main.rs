@@ -10,6 +10,7 @@ mod cluster;
 mod crash;
 mod csvlog;
 mod faults;
+mod fixed_models;
 mod full_disk;
 mod habits;
 mod history;

@@ -259,7 +259,7 @@ fn data_folder(path: &Path, sharing: Sharing) -> Finding {
 fn examine_models(config: &Settings, findings: &mut Vec<Finding>) {
     let budget = config.detect.baseline.cases_per_identity_day;
     let found = match config.data.exists() {
-        true => DataFolder::open(&config.data).and_then(|it| Calibration::of_all(&it, budget)),
+        true => DataFolder::existing(&config.data).and_then(|it| Calibration::of_all(&it, budget)),
         false => Ok(Vec::new()),
     };
     match found {

@@ -117,8 +117,11 @@ impl Calibration {
     /// # Errors
     /// If the registry cannot be read; models that are damaged are passed over.
     pub fn of_all(folder: &DataFolder, budget: f64) -> anyhow::Result<Vec<Self>> {
-        let registry = Registry::open(&folder.models())?;
         let mut all = Vec::new();
+        if !folder.models().exists() {
+            return Ok(all);
+        }
+        let registry = Registry::open(&folder.models())?;
         for instance in registry.instances(Prior::KIND)? {
             let Some((version, bytes, manifest)) = registry.newest(Prior::KIND, &instance, None)?
             else {
