@@ -9,6 +9,7 @@ mod binary;
 mod cluster;
 mod crash;
 mod csvlog;
+mod decisions;
 mod faults;
 mod fixed_models;
 mod full_disk;

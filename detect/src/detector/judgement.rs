@@ -181,8 +181,8 @@ impl Detector {
         found
     }
 
-    /// The signals of what is unusual. They open a case once the day is unusual enough; what comes
-    /// with a grave rule only joins.
+    /// The signals of what is unusual, eased by what was allowed and announced. They open a case
+    /// once the day is unusual enough; what comes with a grave rule only joins.
     fn baseline_signals<'a>(
         &mut self,
         event: &RuleEvent<'_>,
@@ -215,7 +215,12 @@ impl Detector {
             let family = CauseFamily::Behaviour;
             let signal = Signal::of_identity(&detector, kind, family, severity, anomaly.cause());
             let (p, weight) = (anomaly.chance, anomaly.weight);
-            let signal = Signal { p, weight, opens_case, ..signal };
+            let mut signal = Signal { p, weight, ..signal };
+            let is_allowed = self.repeats.is_allowed(&signal, event);
+            let is_announced = self.decisions.announces(Some(&signal), event, time);
+            signal.severity =
+                eased(severity, u32::from(is_announced) + if is_allowed { 2 } else { 0 });
+            signal.opens_case = opens_case && signal.severity > Severity::Low;
             Found { signal, evidence: Evidence::Anomaly(anomaly.clone()) }
         };
         // The case begins with what made the day unusual, the strongest first.

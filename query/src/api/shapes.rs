@@ -133,7 +133,7 @@ const EXCEPTION: Fields = &[
 const VERDICT: Fields = &[
     ("case_id", Text, "the case, 32 hex digits"),
     ("rule", Text, "the rule or baseline that is judged"),
-    ("cause", Optional, "the cause that is judged; null for every cause of the rule"),
+    ("causes", Texts, "the causes that are judged"),
     ("identity", Optional, "whom the case is about"),
     ("instance", Text, "server of the case"),
     ("verdict", Text, "true, benign or false"),
