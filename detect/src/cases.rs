@@ -213,15 +213,14 @@ impl OpenCase {
     fn join(&mut self, signal: &Signal, scene: &Scene<'_>) -> Joined {
         let is_graver = signal.severity > self.case.severity;
         if !is_graver && self.is_counted(signal) {
-            let is_whole = self.last_act.as_ref().is_some_and(|last| last.is_whole);
-            match self.knows(signal) {
-                true => return Joined::SameAct,
-                false if is_whole => {
-                    self.name(scene.event.event.id);
-                    self.count_cause(signal, scene.time);
-                    return Joined::Counted;
-                }
-                false => {}
+            // The error of a statement shows all of it, whatever ran inside.
+            if self.knows(signal) || scene.event.event.outcome.is_failure() {
+                return Joined::SameAct;
+            }
+            if self.last_act.as_ref().is_some_and(|last| last.is_whole) {
+                self.name(scene.event.event.id);
+                self.count_cause(signal, scene.time);
+                return Joined::Counted;
             }
         }
         let is_new = self.count(signal, scene);
@@ -252,13 +251,15 @@ impl OpenCase {
         case.updated = case.updated.max(scene.time);
         case.evidence = weakest(case.evidence, scene.event.event.evidence);
         case.risk = case.risk.max(scene.risk);
-        let detector = signal.detector.clone();
-        match (&mut self.last_act, signal.act) {
-            (Some(last), Some(act)) if last.act == act => last.detectors.push(detector),
-            (last, act) => {
-                let (detectors, is_whole) =
-                    (vec![detector], scene.event.event.action == Action::Call);
-                *last = act.map(|act| LastAct { act, detectors, is_whole });
+        if !self.is_counted(signal) {
+            let detector = signal.detector.clone();
+            match (&mut self.last_act, signal.act) {
+                (Some(last), Some(act)) if last.act == act => last.detectors.push(detector),
+                (last, act) => {
+                    let is_whole = scene.event.event.action == Action::Call;
+                    let detectors = vec![detector];
+                    *last = act.map(|act| LastAct { act, detectors, is_whole });
+                }
             }
         }
         self.name(scene.event.event.id);

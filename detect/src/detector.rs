@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use event::decision::{Decision, DecisionKind};
 use event::enrichment::{DetectionColumns, StatementColumns};
-use event::vocabulary::{Action, Outcome};
+use event::vocabulary::Action;
 use event::{Alert, AuditEvent, Case, Enrichment, EventBatch, Timestamp};
 
 use crate::analysis::{StatementAnalysis, StatementAnalyzer};
@@ -122,8 +122,7 @@ enum Share {
 /// What decides where an event is counted by client, if the stream is divided: the network of the
 /// client for failed log-ins, because an attacker tries many names. None for all others.
 pub fn counted_by_client(event: &AuditEvent<'_>) -> Option<String> {
-    let failed = matches!(event.outcome, Outcome::Failed | Outcome::Denied);
-    (failed && event.action == Action::Login).then(|| {
+    (event.outcome.is_failure() && event.action == Action::Login).then(|| {
         let mut network = String::new();
         client_network(event, &mut network);
         network

@@ -108,7 +108,7 @@ impl Match<'_> {
     /// Whether what the rule looks for happened. What a correlation counts did.
     fn deed(&self, event: &RuleEvent<'_>) -> Deed {
         match event.event.outcome {
-            Outcome::Failed | Outcome::Denied if self.firing.is_none() => Deed::Tried,
+            outcome if outcome.is_failure() && self.firing.is_none() => Deed::Tried,
             Outcome::Unknown => Deed::Open,
             _ => Deed::Done,
         }

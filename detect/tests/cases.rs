@@ -107,6 +107,20 @@ fn what_joins_an_unusual_day_is_told_alone() {
     assert_eq!(texts.observed.len(), 1, "{:?}", texts.observed);
 }
 
+/// The error of a statement shows the outer text, where the row before it showed the inner one.
+#[test]
+fn an_error_with_another_text_is_the_same_act() {
+    let mut stream = Stream::new("bo", "10.0.0.9", "psql");
+    let row = stream.run(0, "COPY", "copy t to '/srv/inner.csv'");
+    (row.outcome, row.statement_number) = (Outcome::Unknown, Some(4));
+    let error = stream.run(1_000, "COPY", "copy t to '/srv/outer.csv'");
+    (error.outcome, error.statement_number) = (Outcome::Failed, Some(4));
+    let observed = observe(&mut detector(), &stream);
+    let changes: Vec<_> = observed.alerts.iter().map(|alert| alert.change).collect();
+    assert_eq!(changes, [CaseChange::Opened, CaseChange::Amended], "{:#?}", observed.alerts);
+    assert_eq!(observed.cases[0].signals, 1);
+}
+
 /// A function runs two programs: the second is not hidden behind the first, nor counted twice.
 #[test]
 fn every_cause_of_one_statement_joins() {

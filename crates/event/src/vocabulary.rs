@@ -205,6 +205,13 @@ words! {
     }
 }
 
+impl Outcome {
+    /// Whether what was asked for did not happen: it was refused, or failed.
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Denied)
+    }
+}
+
 words! {
     /// What happened to a case.
     CaseChange {

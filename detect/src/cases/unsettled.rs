@@ -13,6 +13,9 @@ use crate::signal::{Signal, Told};
 /// Statements remembered at once. Their errors come in the same session, most often next.
 const STATEMENTS_MAX: usize = 4_096;
 
+/// Of one statement so much is amended: what was told first.
+const TELLINGS_MAX: usize = 16;
+
 /// Statements by their act, each with what was told of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Unsettled(BoundedMap<u64, Vec<Telling>>);
@@ -45,7 +48,8 @@ impl Unsettled {
         let (key, title) = (key.to_owned(), alert.title.clone());
         let telling = Telling { key, case: alert.case_id, signal: signal.clone(), title };
         match self.0.get_mut(&act) {
-            Some(tellings) => tellings.push(telling),
+            Some(tellings) if tellings.len() < TELLINGS_MAX => tellings.push(telling),
+            Some(_) => {}
             None => drop(self.0.insert(act, vec![telling])),
         }
     }

@@ -2,7 +2,7 @@
 //! of their hours and days tell.
 
 use bounded::BoundedMap;
-use event::vocabulary::{Action, ActorKind, Outcome};
+use event::vocabulary::{Action, ActorKind};
 use event::{AuditEvent, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -472,5 +472,5 @@ fn known_identity<'s>(
 
 /// Anyone can fail to log in, and say any name.
 fn has_failed_to_log_in(event: &AuditEvent<'_>) -> bool {
-    event.action == Action::Login && matches!(event.outcome, Outcome::Failed | Outcome::Denied)
+    event.action == Action::Login && event.outcome.is_failure()
 }

@@ -1,6 +1,6 @@
 //! What one identity has done, in decayed counts of its active days; at most some 128 KB.
 
-use event::vocabulary::{Action, ActorKind, Outcome};
+use event::vocabulary::{Action, ActorKind};
 use event::{AuditEvent, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -121,7 +121,7 @@ impl Profile {
             figures.statements += 1;
             figures.statements_today += 1;
         }
-        if matches!(event.outcome, Outcome::Failed | Outcome::Denied) {
+        if event.outcome.is_failure() {
             figures.errors_today += 1;
         }
         if let Some(session) = event.session
@@ -148,7 +148,7 @@ impl Profile {
         tables_written: &[String],
         sensitivity: Option<i32>,
     ) {
-        let succeeded = !matches!(event.outcome, Outcome::Failed | Outcome::Denied);
+        let succeeded = !event.outcome.is_failure();
         // Of a table that may have been there before, nothing is known by IF NOT EXISTS.
         let makes = |command: &str| command.starts_with("CREATE") || command == "SELECT INTO";
         let creates = event.action == Action::Define

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use event::alert::{Detector as Layer, Severity};
-use event::vocabulary::{ActorKind, CaseChange, CauseFamily, Outcome};
+use event::vocabulary::{ActorKind, CaseChange, CauseFamily};
 use event::{Alert, Timestamp};
 use rsigma_eval::EvaluationResult;
 
@@ -94,7 +94,7 @@ impl Detector {
         time: Timestamp,
         alerts: &mut Vec<Alert>,
     ) {
-        if matches!(event.event.outcome, Outcome::Failed | Outcome::Denied) {
+        if event.event.outcome.is_failure() {
             let models = self.models.versions(event.event.instance);
             alerts.extend(self.cases.settle(&Scene { event, time, risk: 0.0, models: &models }));
         }
