@@ -49,6 +49,7 @@ pub(crate) struct Registration {
 pub(crate) const FORMATS: &[Registration] = &[
     postgresql::csvlog::REGISTRATION,
     postgresql::jsonlog::REGISTRATION,
+    postgresql::logtofile::REGISTRATION,
     postgresql::stderr::REGISTRATION,
     postgresql::syslog::REGISTRATION,
 ];
