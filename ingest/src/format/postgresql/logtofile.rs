@@ -1,10 +1,10 @@
-//! The file of pgauditlogtofile (1.5): the columns of csvlog without quotes, and pgaudit's payload as
-//! pgaudit quotes it.
+//! The file of pgauditlogtofile (1.5): the columns of csvlog without its quotes, and the payload of
+//! pgaudit as pgaudit quotes it.
 //!
 //! Names, messages and contexts stand there as they are, so a client can write what looks like a
 //! record behind a newline in a context. Only statement and parameters are quoted: within them a
-//! newline begins nothing. A record is complete when the next one begins, at the end of the file, or
-//! when the log pauses.
+//! newline begins nothing. A record is complete when the next one begins, at the end of the file,
+//! or when the log pauses.
 
 use event::vocabulary::Evidence;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub(crate) const REGISTRATION: Registration = Registration {
     score,
 };
 
-/// From the session's id to what is told: line, activity, start, virtual and real transaction, code.
+/// From the session's id to what is told: line, activity, start, both transactions, code.
 const BEFORE_TEXT: usize = 7;
 /// Fields of a payload: with `pgaudit.log_rows` one more.
 const PAYLOAD_FIELDS: usize = 9;
