@@ -1,6 +1,7 @@
 //! The HTTP service, asked as a script would ask it.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -8,16 +9,17 @@ use serde_json::{Value, json};
 use crate::binary::{Process, Querywatch, path_text};
 use crate::csvlog::{audited, line};
 
-/// A running service over a few events.
-struct Service {
-    querywatch: Querywatch,
-    _process: Process,
+/// A running service.
+pub struct Service {
+    pub querywatch: Querywatch,
+    process: Process,
     address: String,
     token: String,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Service {
+    /// Over a few events.
     fn start() -> Self {
         let querywatch = Querywatch::new();
         let log = querywatch.folder().join("log");
@@ -28,7 +30,14 @@ impl Service {
         std::fs::write(log.join("a.csv"), lines).expect("written");
         // Every row waits in memory: what is asked here is answered before it is committed.
         let settings = querywatch.settings(&log, "[lake]\ncommit_seconds = 600\n");
-        let mut child = querywatch.start(&settings);
+        let service = Self::run(querywatch, &settings);
+        service.wait_for(201);
+        service
+    }
+
+    /// `run` with these settings, once it listens.
+    pub fn run(querywatch: Querywatch, settings: &Path) -> Self {
+        let mut child = querywatch.start(settings);
         let mut first = String::new();
         let errors = child.stderr.take().expect("piped");
         let mut errors = BufReader::new(errors);
@@ -39,12 +48,17 @@ impl Service {
         let token = std::fs::read_to_string(querywatch.data().join("admin.token"));
         let token = token.expect("the first token").trim().to_owned();
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let service = Self { querywatch, _process: child, address, token, runtime };
-        service.wait_for(201);
-        service
+        Self { querywatch, process: child, address, token, runtime }
     }
 
-    fn wait_for(&self, rows: i64) {
+    /// Stops it cleanly; the data stays.
+    pub fn stop(mut self) -> Querywatch {
+        self.process.terminate();
+        assert!(self.process.wait().expect("ended").success());
+        self.querywatch
+    }
+
+    pub fn wait_for(&self, rows: i64) {
         let until = Instant::now() + Duration::from_secs(20);
         let query = json!({ "sql": "SELECT count(*) AS n FROM events WHERE engine = $1",
             "params": ["postgresql"] });
@@ -81,13 +95,17 @@ impl Service {
         })
     }
 
-    fn get(&self, path: &str) -> (u16, Value) {
+    pub fn get(&self, path: &str) -> (u16, Value) {
         let (status, text) = self.request("GET", path, &self.token, None);
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
-    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let (status, text) = self.request("POST", path, &self.token, Some(body.to_string()));
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.send("POST", path, body)
+    }
+
+    pub fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let (status, text) = self.request(method, path, &self.token, Some(body.to_string()));
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 

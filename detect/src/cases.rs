@@ -3,11 +3,13 @@
 //! Every signal is counted; a case tells again when it becomes graver or a cause joins, a bounded
 //! number of times, and its counts whenever a batch has touched it.
 
+mod unsettled;
+
 use std::collections::BTreeSet;
 
 use bounded::BoundedMap;
 use event::alert::{EVENTS_MAX, STATEMENT_BYTES_MAX};
-use event::vocabulary::{CaseChange, Evidence};
+use event::vocabulary::{Action, CaseChange, Evidence};
 use event::{Alert, AuditEvent, Case, CaseCause, EventId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +18,10 @@ use crate::rule_event::RuleEvent;
 use crate::settings::CaseSettings;
 use crate::signal::{About, Signal, Told};
 
-/// Distinct causes of a case that are told from new ones; more are counted once more when they
-/// come back.
+use unsettled::Unsettled;
+
+/// Distinct causes of a case that are known beside those that it lists; more are counted once more
+/// when they come back.
 const KNOWN_CAUSES_MAX: usize = 1_024;
 
 /// Most alerts of one case: what comes after is counted in it.
@@ -29,16 +33,28 @@ pub(crate) struct Cases {
     open: BoundedMap<String, OpenCase>,
     /// Keys of the cases that have grown since they were last told.
     grown: BTreeSet<String>,
+    unsettled: Unsettled,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct OpenCase {
     case: Case,
-    /// Hashes of distinct causes, with the place of those that are listed.
-    causes: BoundedMap<u64, Option<usize>>,
+    /// Hashes of distinct causes that the case does not list.
+    unlisted: BoundedMap<u64, ()>,
     alerts: u32,
-    /// The last act that was counted, by detector.
-    last_act: Option<(String, u64)>,
+    last_act: Option<LastAct>,
+    /// The act that the text of the case is about.
+    act: Option<u64>,
+}
+
+/// The statement that was counted last.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct LastAct {
+    act: u64,
+    /// Those that saw it.
+    detectors: Vec<String>,
+    /// Whether a block or a call was seen whole, so that what runs inside of it was told with it.
+    is_whole: bool,
 }
 
 /// Whom and what a signal is about, apart from the signal itself.
@@ -63,13 +79,15 @@ pub(crate) enum Joined {
 
 impl Cases {
     pub(crate) fn new(settings: &CaseSettings) -> Self {
-        Self { open: BoundedMap::new(settings.open_max), grown: BTreeSet::new() }
+        let (open, grown) = (BoundedMap::new(settings.open_max), BTreeSet::new());
+        Self { open, grown, unsettled: Unsettled::default() }
     }
 
     /// Sets the limit again, which is not saved.
     pub(crate) fn set_limit(&mut self, settings: &CaseSettings) {
         self.open.set_limit(settings.open_max);
-        self.open.iter_mut().for_each(|(_, open)| open.causes.set_limit(KNOWN_CAUSES_MAX));
+        self.open.iter_mut().for_each(|(_, open)| open.unlisted.set_limit(KNOWN_CAUSES_MAX));
+        self.unsettled.set_limit();
     }
 
     /// Whether the identity has an open case of the signal's family, which it would join.
@@ -78,14 +96,22 @@ impl Cases {
         self.open.peek(key.as_str()).is_some_and(|open| !open.is_over(scene.time))
     }
 
-    /// Adds a signal; `tell` makes its text, which is needed only now and then. Returns the alert
-    /// that is due, if one is; a new cause by itself is told only if `tells_cause`.
+    /// Whether the identity has an open case that the signal would join with a new cause.
+    pub(crate) fn extends(&self, signal: &Signal, scene: &Scene<'_>) -> bool {
+        let open = self.open.peek(key(signal, scene).as_str());
+        let open = open.filter(|open| !open.is_over(scene.time));
+        open.is_some_and(|open| !open.knows(signal))
+    }
+
+    /// Adds a signal; `tell` makes its text, which is needed only now and then and depends on what
+    /// happens to the case. Returns the alert that is due, if one is; a new cause by itself is
+    /// told only if `tells_cause`.
     pub(crate) fn add(
         &mut self,
         signal: &Signal,
         scene: &Scene<'_>,
         tells_cause: bool,
-        tell: impl FnOnce() -> Told,
+        tell: impl FnOnce(CaseChange) -> Told,
     ) -> Option<Alert> {
         let key = key(signal, scene);
         if self.open.peek(key.as_str()).is_some_and(|open| open.is_over(scene.time)) {
@@ -97,19 +123,22 @@ impl Cases {
                 Joined::Counted => None,
                 Joined::Told(CaseChange::Extended) if !tells_cause => None,
                 Joined::Told(change) => {
-                    let told = tell();
+                    let told = tell(change);
                     open.take_over(signal, scene, &told, change);
                     Some(open.alert(signal, scene, told, change))
                 }
             },
             None => {
-                let told = tell();
+                let told = tell(CaseChange::Opened);
                 let mut open = OpenCase::new(signal, scene, &told);
                 let alert = open.alert(signal, scene, told, CaseChange::Opened);
                 self.open.insert(key.clone(), open);
                 Some(alert)
             }
         };
+        if let Some(alert) = &alert {
+            self.unsettled.note(&key, signal, scene, alert);
+        }
         self.grown.insert(key);
         alert
     }
@@ -166,8 +195,8 @@ impl OpenCase {
             risk: scene.risk,
             models: scene.models.to_vec(),
         };
-        let causes = BoundedMap::new(KNOWN_CAUSES_MAX);
-        let mut open = Self { case, causes, alerts: 0, last_act: None };
+        let unlisted = BoundedMap::new(KNOWN_CAUSES_MAX);
+        let mut open = Self { case, unlisted, alerts: 0, last_act: None, act: signal.act };
         open.count(signal, scene);
         for event in &told.events {
             open.name(*event);
@@ -182,13 +211,19 @@ impl OpenCase {
 
     /// Counts a signal; says whether it is to be told.
     fn join(&mut self, signal: &Signal, scene: &Scene<'_>) -> Joined {
-        if let (Some(act), Some((detector, last))) = (signal.act, &self.last_act)
-            && act == *last
-            && signal.detector == *detector
-        {
-            return Joined::SameAct;
-        }
         let is_graver = signal.severity > self.case.severity;
+        if !is_graver && self.is_counted(signal) {
+            let is_whole = self.last_act.as_ref().is_some_and(|last| last.is_whole);
+            match self.knows(signal) {
+                true => return Joined::SameAct,
+                false if is_whole => {
+                    self.name(scene.event.event.id);
+                    self.count_cause(signal, scene.time);
+                    return Joined::Counted;
+                }
+                false => {}
+            }
+        }
         let is_new = self.count(signal, scene);
         let change = match (is_graver, is_new) {
             (true, _) => CaseChange::Escalated,
@@ -198,6 +233,18 @@ impl OpenCase {
         Joined::Told(change)
     }
 
+    /// Whether the detector has seen the act of the signal already.
+    fn is_counted(&self, signal: &Signal) -> bool {
+        let last = self.last_act.as_ref().filter(|last| Some(last.act) == signal.act);
+        last.is_some_and(|last| last.detectors.contains(&signal.detector))
+    }
+
+    /// Whether the case has the cause of the signal, as far as causes are remembered.
+    fn knows(&self, signal: &Signal) -> bool {
+        self.case.causes.iter().any(|cause| is_of(cause, signal))
+            || self.unlisted.peek(&hash(&signal.detector, &signal.cause)).is_some()
+    }
+
     /// Counts a signal and its cause; whether the cause is new.
     fn count(&mut self, signal: &Signal, scene: &Scene<'_>) -> bool {
         let case = &mut self.case;
@@ -205,32 +252,52 @@ impl OpenCase {
         case.updated = case.updated.max(scene.time);
         case.evidence = weakest(case.evidence, scene.event.event.evidence);
         case.risk = case.risk.max(scene.risk);
-        self.last_act = signal.act.map(|act| (signal.detector.clone(), act));
-        self.name(scene.event.event.id);
-        let case = &mut self.case;
-        let hash = hash(&[&signal.detector, &signal.cause]);
-        if let Some(place) = self.causes.get(&hash) {
-            if let Some(known) = place.and_then(|place| case.causes.get_mut(place)) {
-                known.signals += 1;
-                known.severity = known.severity.max(signal.severity);
-                known.newest = known.newest.max(scene.time);
+        let detector = signal.detector.clone();
+        match (&mut self.last_act, signal.act) {
+            (Some(last), Some(act)) if last.act == act => last.detectors.push(detector),
+            (last, act) => {
+                let (detectors, is_whole) =
+                    (vec![detector], scene.event.event.action == Action::Call);
+                *last = act.map(|act| LastAct { act, detectors, is_whole });
             }
+        }
+        self.name(scene.event.event.id);
+        self.count_cause(signal, scene.time)
+    }
+
+    /// Counts the cause; whether it is new. The list is for the gravest, the oldest first.
+    fn count_cause(&mut self, signal: &Signal, time: Timestamp) -> bool {
+        let case = &mut self.case;
+        if let Some(known) = case.causes.iter_mut().find(|cause| is_of(cause, signal)) {
+            known.signals += 1;
+            known.severity = known.severity.max(signal.severity);
+            known.newest = known.newest.max(time);
             return false;
         }
-        case.causes_total += 1;
-        let place = (case.causes.len() < Case::CAUSES_MAX).then(|| {
-            case.causes.push(CaseCause {
-                rule: signal.detector.clone(),
-                cause: signal.cause.clone(),
-                severity: signal.severity,
-                signals: 1,
-                first: scene.time,
-                newest: scene.time,
-            });
-            case.causes.len() - 1
+        let hashed = hash(&signal.detector, &signal.cause);
+        let is_new = self.unlisted.get(&hashed).is_none();
+        case.causes_total += u64::from(is_new);
+        if case.causes.len() == Case::CAUSES_MAX {
+            // The newest of the least grave makes room for what is graver.
+            let least = case.causes.iter().enumerate().rev().min_by_key(|(_, it)| it.severity);
+            let place = least.filter(|(_, it)| it.severity < signal.severity).map(|(at, _)| at);
+            let Some(place) = place else {
+                self.unlisted.insert(hashed, ());
+                return is_new;
+            };
+            let removed = case.causes.remove(place);
+            self.unlisted.insert(hash(&removed.rule, &removed.cause), ());
+        }
+        self.unlisted.remove(&hashed);
+        case.causes.push(CaseCause {
+            rule: signal.detector.clone(),
+            cause: signal.cause.clone(),
+            severity: signal.severity,
+            signals: 1,
+            first: time,
+            newest: time,
         });
-        self.causes.insert(hash, place);
-        true
+        is_new
     }
 
     /// A graver signal speaks for the case from now on; every told one adds what it is.
@@ -247,6 +314,7 @@ impl OpenCase {
             case.title = told.title.clone();
             case.explanation = told.explanation.clone();
             case.models = scene.models.to_vec();
+            self.act = signal.act;
         }
     }
 
@@ -344,9 +412,12 @@ fn weakest(one: Evidence, other: Evidence) -> Evidence {
     one.max(other)
 }
 
-fn hash(parts: &[&str]) -> u64 {
-    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
-    let id = EventId::of(&parts);
+fn is_of(cause: &CaseCause, signal: &Signal) -> bool {
+    cause.rule == signal.detector && cause.cause == signal.cause
+}
+
+fn hash(detector: &str, cause: &str) -> u64 {
+    let id = EventId::of(&[detector.as_bytes(), cause.as_bytes()]);
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&id.0[..8]);
     u64::from_le_bytes(bytes)

@@ -371,6 +371,7 @@ impl Detector {
             self.decisions.has_windows() && self.decisions.announces(None, &rule_event, time);
         let context = Context { in_change_window: is_announced, ..context.clone() };
         let rule_event = RuleEvent { context: &context, ..rule_event };
+        self.settle(&rule_event, time, alerts);
         let outcome = self.judge_event(&rule_event, time, looked.as_ref(), share, alerts);
         let statement = StatementColumns {
             fingerprint: analysis.fingerprint,

@@ -1,6 +1,8 @@
 //! What baselines tell an engineer and a manager: the same text for the same events.
 
+use event::AuditEvent;
 use event::alert::{Explanation, Fact};
+use event::vocabulary::Outcome;
 
 use crate::anomaly::{Anomaly, AnomalyKind};
 use crate::context::{ClosedDay, Family, Profile, grouped};
@@ -193,6 +195,51 @@ fn silent_manager(anomalies: &[Anomaly]) -> String {
         })
         .collect();
     format!("There would be no alert had it {}.", join(&usual))
+}
+
+/// The error that ended a statement which was told of as perhaps done, under `title`.
+pub(crate) fn explain_error(title: &str, event: &AuditEvent<'_>) -> (String, Explanation) {
+    let is_denied = event.outcome == Outcome::Denied;
+    let session = event.session.unwrap_or_default();
+    let number = event.statement_number.unwrap_or_default();
+    let identity = event.identity().unwrap_or("somebody");
+    let manager = if is_denied {
+        format!("The database refused the statement of {identity} that was told of before.")
+    } else {
+        format!(
+            "The statement of {identity} that was told of before failed. What it did outside of \
+             the database until then may remain."
+        )
+    };
+    let explanation = Explanation {
+        observed: vec![Fact::new("outcome", event.outcome.as_str())],
+        engineer: format!(
+            "statement {number} of session {session}, whose outcome was unknown, ended with {}",
+            error_text(event)
+        ),
+        manager,
+        counterfactual_engineer: "silent without an error of the same statement number".into(),
+        counterfactual_manager: "Nothing would be added had the statement succeeded.".into(),
+        ..Explanation::default()
+    };
+    (format!("{title}: {}", if is_denied { "refused" } else { "failed" }), explanation)
+}
+
+/// Adds how the statement ended to what was told of it.
+pub(crate) fn add_error(explanation: &mut Explanation, event: &AuditEvent<'_>) {
+    let is_denied = event.outcome == Outcome::Denied;
+    explanation.engineer += &format!("; ended with {}", error_text(event));
+    explanation.manager +=
+        if is_denied { " The database then refused it." } else { " It then failed." };
+}
+
+/// `42501: permission denied for function pg_read_file`.
+fn error_text(event: &AuditEvent<'_>) -> String {
+    let error = event.error.unwrap_or("no message");
+    match event.error_code {
+        Some(code) => format!("{code}: {error}"),
+        None => error.to_owned(),
+    }
 }
 
 /// What the end of an hour or a day told: title, and why.

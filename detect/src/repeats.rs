@@ -62,18 +62,26 @@ impl Repeats {
     /// Notes what an act turned out to be: an attack is told in full each time, and what was
     /// allowed as what was told for long.
     pub(crate) fn judge(&mut self, verdict: &Verdict) {
-        let Some(cause) = &verdict.cause else { return };
         let identity = verdict.identity.as_deref().unwrap_or_default();
-        let key = key(&verdict.instance, identity, &verdict.rule, cause);
         let is_attack = verdict.verdict == Disposition::True;
-        let new = Act { days: 0, last_day: i32::MIN, is_attack };
-        if self.acts.peek(&key).is_none() {
-            self.acts.insert(key, new);
+        for cause in &verdict.causes {
+            let key = key(&verdict.instance, identity, &verdict.rule, cause);
+            if self.acts.peek(&key).is_none() {
+                self.acts.insert(key, Act { days: 0, last_day: i32::MIN, is_attack });
+            }
+            if let Some(act) = self.acts.peek_mut(&key) {
+                act.is_attack = is_attack;
+                act.days = if is_attack { 0 } else { act.days.max(SETTLED_DAYS) };
+            }
         }
-        if let Some(act) = self.acts.peek_mut(&key) {
-            act.is_attack = is_attack;
-            act.days = if is_attack { 0 } else { act.days.max(SETTLED_DAYS) };
-        }
+    }
+
+    /// Whether an analyst has allowed what a baseline tells of: its acts are noted by verdicts
+    /// alone, because what is usual is learnt as a habit.
+    pub(crate) fn is_allowed(&self, signal: &Signal, event: &RuleEvent<'_>) -> bool {
+        let (instance, identity) = (event.event.instance, event.event.identity());
+        let key = key(instance, identity.unwrap_or_default(), &signal.detector, &signal.cause);
+        self.acts.peek(&key).is_some_and(|act| !act.is_attack)
     }
 }
 

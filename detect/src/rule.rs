@@ -10,7 +10,7 @@ pub use rule_test::TestOutcome;
 pub use set::RuleSet;
 
 pub(crate) use set::{fields_of, fields_of_selection};
-pub(crate) use template::Template;
+pub(crate) use template::{Deed, Template};
 
 use event::alert::Severity;
 use event::vocabulary::CauseFamily;

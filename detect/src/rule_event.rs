@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use event::AuditEvent;
+use event::{AuditEvent, EventId};
 use rsigma_eval::{Event, EventValue};
 
 use crate::analysis::{self, StatementAnalysis};
@@ -142,6 +142,16 @@ pub(crate) fn client_network(event: &AuditEvent<'_>, into: &mut String) {
 }
 
 impl RuleEvent<'_> {
+    /// Stands for the numbered statement of a session: what runs inside of it, such as the
+    /// statements of a DO block, and the error that ends it are the same act. None where the
+    /// source does not number.
+    pub(crate) fn act(&self) -> Option<u64> {
+        let (number, session) = (self.event.statement_number?, self.event.session?);
+        let instance = self.event.instance.as_bytes();
+        let id = EventId::of(&[instance, session.as_bytes(), &number.to_le_bytes()]);
+        Some(u64::from_le_bytes(*id.0.first_chunk()?))
+    }
+
     /// The client's address, else its host.
     pub(crate) fn client(&self) -> Option<&str> {
         self.event.client_address.or(self.event.client_host)

@@ -1,12 +1,11 @@
 //! What a rule tells: its match as a signal, with the texts of its file filled in.
 
-use event::EventId;
 use event::alert::{Detector, Explanation, Fact, Severity};
 use event::vocabulary::Outcome;
 
 use crate::correlation::Firing;
 use crate::correlator::Side;
-use crate::rule::{Rule, Template};
+use crate::rule::{Deed, Rule, Template};
 use crate::rule_event::RuleEvent;
 use crate::settings::JobSettings;
 use crate::signal::{About, Family, Signal, Told, chance_of};
@@ -29,7 +28,7 @@ impl Match<'_> {
     pub(crate) fn signal(&self, event: &RuleEvent<'_>) -> Signal {
         let layer = if self.firing.is_some() { Detector::Correlation } else { Detector::Rule };
         // What was refused did less harm.
-        let attempt = if self.is_attempt(event) { 10.0 } else { 1.0 };
+        let attempt = if self.deed(event) == Deed::Tried { 10.0 } else { 1.0 };
         Signal {
             detector: self.rule.id.clone(),
             layer,
@@ -41,7 +40,7 @@ impl Match<'_> {
             cause: self.cause(event),
             opens_case: true,
             about: self.about(),
-            act: self.act(event),
+            act: event.act().filter(|_| self.firing.is_none()),
         }
     }
 
@@ -106,19 +105,13 @@ impl Match<'_> {
         cause
     }
 
-    /// The statement of a session that caused the match: what runs inside of it, such as the
-    /// statements of a DO block, is the same act. None where the source does not number.
-    fn act(&self, event: &RuleEvent<'_>) -> Option<u64> {
-        let number = event.event.statement_number.filter(|_| self.firing.is_none())?;
-        let session = event.event.session?;
-        let id = EventId::of(&[session.as_bytes(), &number.to_le_bytes()]);
-        Some(u64::from_le_bytes(*id.0.first_chunk()?))
-    }
-
-    /// Whether what the rule looks for was tried and did not happen.
-    fn is_attempt(&self, event: &RuleEvent<'_>) -> bool {
-        let is_failure = matches!(event.event.outcome, Outcome::Failed | Outcome::Denied);
-        is_failure && self.firing.is_none()
+    /// Whether what the rule looks for happened. What a correlation counts did.
+    fn deed(&self, event: &RuleEvent<'_>) -> Deed {
+        match event.event.outcome {
+            Outcome::Failed | Outcome::Denied if self.firing.is_none() => Deed::Tried,
+            Outcome::Unknown => Deed::Open,
+            _ => Deed::Done,
+        }
     }
 
     fn explain(
@@ -129,18 +122,30 @@ impl Match<'_> {
     ) -> Explanation {
         let texts = &self.rule.details.explanation;
         let value = |name: &str| self.value(event, name);
-        let is_attempt = self.is_attempt(event);
+        let deed = self.deed(event);
         let tell = |template: &Template| {
-            let text = template.fill(is_attempt, value);
-            if is_attempt && !template.knows_attempts() { format!("Tried: {text}") } else { text }
+            let text = template.fill(deed, value);
+            match deed {
+                Deed::Tried if !template.knows(deed) => format!("Tried: {text}"),
+                _ => text,
+            }
         };
         let mut engineer = tell(&texts.engineer);
         let mut manager = tell(&texts.manager);
-        if is_attempt {
-            let error = event.event.error.unwrap_or("no message");
-            engineer += &format!(" (failed: {error})");
-            let is_denied = event.event.outcome == Outcome::Denied;
-            manager += if is_denied { " The database refused it." } else { " It failed." };
+        match deed {
+            Deed::Done => {}
+            Deed::Tried => {
+                let error = event.event.error.unwrap_or("no message");
+                engineer += &format!(" (failed: {error})");
+                let is_denied = event.event.outcome == Outcome::Denied;
+                manager += if is_denied { " The database refused it." } else { " It failed." };
+            }
+            Deed::Open => {
+                engineer += " (outcome unknown)";
+                if !texts.manager.knows(deed) && self.firing.is_none() {
+                    manager += " The log does not say whether it succeeded.";
+                }
+            }
         }
         if let Some(job) = self.job {
             engineer += &format!("; the registered job `{}` is meant to do this", job.name);
@@ -155,8 +160,8 @@ impl Match<'_> {
             maturity,
             engineer,
             manager,
-            counterfactual_engineer: texts.silent_engineer.fill(is_attempt, value),
-            counterfactual_manager: texts.silent_manager.fill(is_attempt, value),
+            counterfactual_engineer: texts.silent_engineer.fill(deed, value),
+            counterfactual_manager: texts.silent_manager.fill(deed, value),
         }
     }
 

@@ -66,8 +66,9 @@ pub struct BaselineSettings {
     pub active_days_min: u32,
     /// …and in so many different hours.
     pub active_hours_min: u32,
-    /// How unusual a day must be to open a case: 2.5 is one day in 316.
-    pub score_min: f64,
+    /// How many cases an identity may open in a day, 0–1: one day in 316 has a score of 2.5 or
+    /// more where chances are true. The newest model says what score so few days exceed.
+    pub cases_per_identity_day: f64,
     /// How many days of the identity the habits of its peers weigh.
     pub organisation_days: f64,
     /// What came with a grave alert is not learnt for so many hours.
@@ -89,7 +90,7 @@ impl Default for BaselineSettings {
             half_life_days: 30.0,
             active_days_min: 7,
             active_hours_min: 20,
-            score_min: 2.5,
+            cases_per_identity_day: 0.003_162,
             organisation_days: 2.0,
             quarantine_hours: 24,
             identities_max: 20_000,

@@ -3,10 +3,11 @@
 use event::EventId;
 use event::alert::{Detector, Explanation, Severity};
 use event::vocabulary::CauseFamily;
+use serde::{Deserialize, Serialize};
 
 /// What kind of evidence a signal is. The signals of one family depend on each other, so that only
 /// the best of each counts towards the risk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Family {
     /// A rule on one event, or a correlation.
     Rule,
@@ -28,7 +29,7 @@ impl Family {
 }
 
 /// Whose case a signal belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum About {
     /// Sessions of one identity that come from one place with one program.
     Lineage,
@@ -39,7 +40,7 @@ pub(crate) enum About {
 }
 
 /// One thing that speaks for a case.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Signal {
     /// Id of the rule or baseline, such as `D01` or `baseline.table`.
     pub(crate) detector: String,
@@ -75,10 +76,40 @@ pub(crate) struct Told {
 }
 
 impl Signal {
+    /// What a baseline or the risk says of an identity, whatever its sessions.
+    pub(crate) fn of_identity(
+        detector: &str,
+        (layer, family): (Detector, Family),
+        case_family: CauseFamily,
+        severity: Severity,
+        cause: String,
+    ) -> Self {
+        Self {
+            detector: detector.to_owned(),
+            layer,
+            family,
+            case_family,
+            p: chance_of(severity),
+            weight: 1.0,
+            severity,
+            cause,
+            opens_case: true,
+            about: About::Identity,
+            act: None,
+        }
+    }
+
     /// −log10 of the chance by how telling it is; no single thing counts more than one day in a
     /// million.
     pub(crate) fn score(&self) -> f64 {
         (-self.p.clamp(1e-9, 1.0).log10()).min(SCORE_MAX) * self.weight
+    }
+}
+
+impl Told {
+    /// What is told of how an identity behaves, which is evidence of monitoring for anomalies.
+    pub(crate) fn of_behaviour(title: String, explanation: Explanation) -> Self {
+        Self { title, explanation, controls: vec!["SOC 2 CC7.2".into()], ..Self::default() }
     }
 }
 

@@ -86,7 +86,7 @@ fn settings() -> DetectSettings {
     let mut settings = DetectSettings::default();
     settings.baseline.active_days_min = 2;
     settings.baseline.active_hours_min = 3;
-    settings.baseline.score_min = 1.0;
+    settings.baseline.cases_per_identity_day = 0.1;
     settings.baseline.fingerprints_max = 4;
     settings.baseline.tables_max = 2;
     settings.baseline.identities_max = 2;

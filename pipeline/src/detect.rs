@@ -6,6 +6,7 @@ pub mod backfill;
 pub mod high_water_marks;
 mod partition_detector;
 pub mod shard;
+pub mod state_upkeep;
 pub mod store;
 pub mod training;
 pub mod worker;
@@ -30,6 +31,7 @@ use crate::supervisor::{Started, Supervisor, Task};
 use crate::{Settings, clock};
 use alerts::{AlertQueue, OnAlert};
 use partition_detector::Detectors;
+use state_upkeep::StateCounts;
 use training::ModelShelf;
 use worker::{DetectionBoard, Worker};
 
@@ -50,6 +52,8 @@ pub struct Detecting {
     pub lake: Lake,
     /// What it has met.
     pub board: DetectionBoard,
+    /// What its state holds.
+    pub counts: StateCounts,
 }
 
 impl Detecting {
@@ -74,6 +78,7 @@ impl Detecting {
         if settings.bus.partitions > 1 {
             detectors.divided().iter().for_each(|warning| tracing::warn!("{warning}"));
         }
+        let counts = keep_up_state(settings, &state, supervisor, stops);
         let metrics = RespondMetrics::register(registry);
         let responding = respond(settings, state, metrics, &alerts, on_alert, (supervisor, stops));
         let (store, handle) = store::start(writer, alerts.clone(), supervisor)?;
@@ -101,7 +106,7 @@ impl Detecting {
         drop(supervisor.task("train models", &stops.rest, move |task| {
             train(folder.clone(), shelf.clone(), stop.clone(), task)
         }));
-        Ok(Self { worker, store, alerts, responding, lake, board })
+        Ok(Self { worker, store, alerts, responding, lake, board, counts })
     }
 
     /// Waits until all is stored, recorded and sent; it has been told to stop.
@@ -131,6 +136,23 @@ pub fn inherit(settings: &Settings, folder: &DataFolder) -> anyhow::Result<()> {
         Some(whole) if whole.partitions == 1 => checkpoint::write(&ingest, &whole),
         _ => Ok(()),
     }
+}
+
+/// Starts what forgets and counts; says where the counts are.
+fn keep_up_state(
+    settings: &Settings,
+    state: &StateDoor,
+    supervisor: &Supervisor,
+    stops: &Stops,
+) -> StateCounts {
+    let counts = StateCounts::default();
+    let (settings, state, counted) = (settings.clone(), state.clone(), counts.clone());
+    let stop = stops.rest.clone();
+    drop(supervisor.task("upkeep of the state", &stops.rest, move |task| {
+        let (settings, state, counted) = (settings.clone(), state.clone(), counted.clone());
+        state_upkeep::keep_up(settings, state, counted, stop.clone(), task)
+    }));
+    counts
 }
 
 /// Records alerts once the state is open, and then sends them: an outbox for each channel.

@@ -35,6 +35,7 @@ mod task_faults;
 pub use crate::collect::source::SourceSettings;
 pub use crate::detect::alerts::OnAlert;
 pub use crate::detect::backfill::{OnProgress, Summary, backfill};
+pub use crate::detect::training::Calibration;
 pub use crate::folder::DataFolder;
 pub use crate::pipeline::Pipeline;
 pub use crate::role::Role;

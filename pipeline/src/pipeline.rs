@@ -108,6 +108,7 @@ impl Pipeline {
             log: log.clone(),
             lake: detecting.as_ref().map(|detecting| detecting.lake.clone()),
             detection: detecting.as_ref().map(|detecting| detecting.board.clone()),
+            counts: detecting.as_ref().map(|detecting| detecting.counts.clone()),
             lags: LagBoard::default(),
         }));
         registry.register_collector(Box::new(status.clone()));

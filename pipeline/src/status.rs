@@ -22,6 +22,7 @@ use query::api::{
 
 use crate::clock;
 use crate::collect::{FORWARD, FORWARD_TASK};
+use crate::detect::state_upkeep::StateCounts;
 use crate::detect::worker::DetectionBoard;
 use crate::role::Role;
 use crate::supervisor::Supervisor;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub log: Option<EmbeddedBus>,
     pub lake: Option<Lake>,
     pub detection: Option<DetectionBoard>,
+    /// Of the state.
+    pub counts: Option<StateCounts>,
     pub lags: LagBoard,
 }
 

@@ -74,6 +74,7 @@ impl Notification {
             CaseChange::Opened => "case.opened",
             CaseChange::Escalated => "case.escalated",
             CaseChange::Extended => "case.extended",
+            CaseChange::Amended => "case.amended",
         }
     }
 }

@@ -11,7 +11,7 @@ use bus::{BusError, BusKind};
 use clap::Args;
 use detect::RuleSet;
 use lake::{Lake, Sharing};
-use pipeline::{ProcessReport, Settings, SourceSettings, clock};
+use pipeline::{Calibration, DataFolder, ProcessReport, Settings, SourceSettings, clock};
 use query::api::PartitionLag;
 use respond::Respond;
 
@@ -91,6 +91,7 @@ fn examine(config: &Settings, findings: &mut Vec<Finding>) {
         Ok(rules) => Finding::good(format!("rules: {}", rules.rules().len())),
         Err(error) => Finding::bad("rules", error.to_string()),
     });
+    examine_models(config, findings);
     findings.push(match Respond::check(&config.respond) {
         Ok(()) => Finding::good(format!("channels: {}", config.respond.channels.len())),
         Err(error) => Finding::bad("channels", error.to_string()),
@@ -252,6 +253,32 @@ fn data_folder(path: &Path, sharing: Sharing) -> Finding {
         Ok(_) => Finding::good(what),
         Err(error) => Finding::bad(what, format!("its free space cannot be told: {error}")),
     }
+}
+
+/// How true the chances of baselines are, and from which score on a day opens a case.
+fn examine_models(config: &Settings, findings: &mut Vec<Finding>) {
+    let budget = config.detect.baseline.cases_per_identity_day;
+    let found = match config.data.exists() {
+        true => DataFolder::existing(&config.data).and_then(|it| Calibration::of_all(&it, budget)),
+        false => Ok(Vec::new()),
+    };
+    match found {
+        Ok(all) => findings.extend(all.iter().map(|model| Finding::good(calibration(model)))),
+        Err(error) => findings.push(Finding::bad("models", format!("{error:#}"))),
+    }
+}
+
+fn calibration(model: &Calibration) -> String {
+    let Calibration { instance, version, days, shares, score_min } = model;
+    let shares: Vec<_> = shares
+        .iter()
+        .map(|(p, share)| format!("{:.2} % with p below {} %", share * 100.0, p * 100.0))
+        .collect();
+    format!(
+        "model of {instance}: {version}; of its {}, {}; cases from score {score_min:.1}",
+        count(*days, "identity-day"),
+        shares.join(", ")
+    )
 }
 
 fn examine_source(source: &SourceSettings, findings: &mut Vec<Finding>) {

@@ -34,7 +34,7 @@ pub struct Sql {
     /// Most rows; all of them if not named
     #[arg(long)]
     limit: Option<usize>,
-    /// SQL over the tables `events`, `rejects` and `alerts`
+    /// SQL over the tables `events`, `rejects`, `alerts` and `cases`
     query: String,
 }
 

@@ -89,8 +89,8 @@ pub struct Verdict {
     pub case_id: EventId,
     /// Id of the rule or baseline that is judged.
     pub rule: String,
-    /// The cause that is judged; none for every cause that the rule has in the case.
-    pub cause: Option<String>,
+    /// The causes that are judged: one, or all that the case lists of the rule.
+    pub causes: Vec<String>,
     /// Whom the case is about.
     pub identity: Option<String>,
     /// Server of the case.
@@ -230,7 +230,7 @@ impl Verdict {
         required("rule", &self.rule)?;
         required("instance", &self.instance)?;
         required("reason", &self.reason)?;
-        bounded("cause", self.cause.as_deref())?;
+        self.causes.iter().try_for_each(|cause| bounded("cause", Some(cause)))?;
         bounded("identity", self.identity.as_deref())
     }
 }
@@ -423,7 +423,7 @@ mod tests {
         let verdict = Verdict {
             case_id: EventId([7; 16]),
             rule: "D01".into(),
-            cause: Some("program '/bin/sh'\0\u{202e}".into()),
+            causes: vec!["program '/bin/sh'\0\u{202e}".into()],
             identity: None,
             instance: "orders".into(),
             verdict: Disposition::Benign,

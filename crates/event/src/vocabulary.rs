@@ -214,5 +214,7 @@ words! {
         Escalated = "escalated",
         /// A cause came that it did not have.
         Extended = "extended",
+        /// The server ended a statement of it with an error that was told as perhaps done.
+        Amended = "amended",
     }
 }

@@ -24,7 +24,8 @@ pub struct LakeSettings {
     pub compact_files_min: usize,
     /// Size that a merge aims for; larger files are left alone.
     pub target_file_bytes: u64,
-    /// Whole days that are kept; 0 keeps everything.
+    /// Whole days that are kept; 0 keeps everything. Alerts, cases and decisions go with them,
+    /// but not before the bus has forgotten what a replay would tell again.
     pub retention_days: u32,
     /// Hours for which a file that was merged or expired stays for queries under way.
     pub vacuum_hours: u32,

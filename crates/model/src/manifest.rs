@@ -34,6 +34,19 @@ pub struct Manifest {
     pub evaluation: BTreeMap<String, f64>,
 }
 
+impl Manifest {
+    /// For each chance p that the model was evaluated at, in descending order: p and the share of
+    /// its days that had a smaller one. Where chances are true the two are equal.
+    pub fn calibration(&self) -> Vec<(f64, f64)> {
+        let shares = self.evaluation.iter().filter_map(|(name, share)| {
+            Some((name.strip_prefix("share_p_below_")?.parse().ok()?, *share))
+        });
+        let mut shares: Vec<(f64, f64)> = shares.collect();
+        shares.sort_by(|a, b| b.0.total_cmp(&a.0));
+        shares
+    }
+}
+
 /// The date of a day since 1970, at the nearest year of four digits.
 pub(crate) fn date(day: i32) -> NaiveDate {
     let epoch = NaiveDate::default();

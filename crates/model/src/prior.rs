@@ -14,6 +14,8 @@ const POOLED_DAYS: f64 = 20.0;
 const KINDS_MAX: usize = 64;
 /// Fewer identity-days than this have no telling quantiles.
 const SCORES_MIN: usize = 200;
+/// Chances for which an evaluation says how many of the days had a smaller one.
+const CHANCES: [f64; 4] = [0.1, 0.01, 0.001, 0.000_1];
 /// Scores kept one by one; further down every hundredth part of the rank.
 const SCORES_EXACT: usize = 1_000;
 
@@ -76,8 +78,14 @@ impl Prior {
         self.scores.get(after.checked_sub(1)?).map(|(_, score)| *score)
     }
 
-    /// Figures on the model: sizes, and for each family the days of the last day that brought
-    /// something new to established identities, as observed and as the days before foretold.
+    /// Identity-days with a score.
+    pub fn days_scored(&self) -> u64 {
+        self.scored
+    }
+
+    /// Figures on the model: sizes; the share of the days whose p was below 0.1, 0.01, …, where a
+    /// score is −log10 p; and for each family the days of the last day that brought something new
+    /// to established identities, as observed and as the days before foretold.
     pub fn evaluation(&self) -> &BTreeMap<String, f64> {
         &self.evaluation
     }
@@ -101,6 +109,9 @@ impl Prior {
         let (values, (held, dropped)) = (holders.len(), most_held(&holders, values_max));
         let scores = descending_scores(kept);
         let mut evaluation = foretold(kept, &holders, last);
+        for (p, share) in calibration(&scores) {
+            evaluation.insert(format!("share_p_below_{p}"), share);
+        }
         evaluation.insert(String::from("identity_days"), kept.len() as f64);
         evaluation.insert(String::from("values"), values as f64);
         evaluation.insert(String::from("values_dropped"), dropped as f64);
@@ -206,6 +217,14 @@ fn descending_scores(kept: &[&Kept]) -> Vec<f64> {
         kept.iter().map(|kept| kept.profile.score).filter(|score| score.is_finite()).collect();
     scores.sort_unstable_by(|a, b| b.total_cmp(a));
     scores
+}
+
+/// The share of days, sorted by their scores, whose p was below each of [`CHANCES`].
+fn calibration(descending: &[f64]) -> impl Iterator<Item = (f64, f64)> {
+    CHANCES.into_iter().map(|p| {
+        let below = descending.partition_point(|score| *score > -p.log10());
+        (p, below as f64 / descending.len().max(1) as f64)
+    })
 }
 
 /// Ranks and scores, thinner with the rank, the last one always among them.

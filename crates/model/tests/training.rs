@@ -115,8 +115,28 @@ fn a_share_budget_of_days_lies_above_the_threshold() {
         assert!(above <= budget * 20_000.0, "{budget}: {above}");
         assert!(above >= budget * 20_000.0 * 0.98 - 1.0, "{budget}: {above}");
     }
+    assert_eq!(many.days_scored(), 20_000);
     assert_eq!(many.score_threshold(f64::NAN), Some(19_999.0));
     assert_eq!(many.score_threshold(2.0), Some(0.0));
+}
+
+#[test]
+fn the_share_of_days_below_each_chance_is_measured() {
+    let days = (0..1_000).map(|number| {
+        let mut profile = profile(&format!("p{number}"), 1, &[]);
+        // As it should be but for one: 100 above 1, 10 above 2, 2 above 3.
+        profile.score = match number {
+            0..2 => 3.5,
+            2..10 => 2.5,
+            10..100 => 1.5,
+            _ => 0.2,
+        };
+        profile
+    });
+    let trained = trainer(days, TrainSettings::default()).train(1, "shop");
+    let manifest = &trained.iter().find(|trained| trained.kind == "prior").expect("one").manifest;
+    let expected = [(0.1, 0.1), (0.01, 0.01), (0.001, 0.002), (0.000_1, 0.0)];
+    assert_eq!(manifest.calibration(), expected);
 }
 
 #[test]

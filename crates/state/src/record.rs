@@ -6,7 +6,6 @@ use sqlx::Transaction;
 
 use crate::alerts::{PAGE_MAX, insert_alert};
 use crate::cases::upsert_case;
-use crate::deliveries::DeliveryStatus;
 use crate::state::{Engine, State, StateError};
 use crate::triage::CaseStatus;
 
@@ -17,8 +16,6 @@ pub struct Counts {
     pub alerts: Vec<(Severity, u64)>,
     /// Cases by where they stand and how bad they are.
     pub cases: Vec<(CaseStatus, Severity, u64)>,
-    /// Deliveries by channel and status.
-    pub deliveries: Vec<(String, DeliveryStatus, u64)>,
 }
 
 /// How much was forgotten.
@@ -96,7 +93,7 @@ impl State {
         Ok(Forgotten { alerts: alerts.rows_affected(), cases: cases.rows_affected() })
     }
 
-    /// How many alerts, cases and deliveries there are.
+    /// How many alerts and cases there are.
     pub async fn counts(&self) -> Result<Counts, StateError> {
         let alerts: Vec<(i64, i64)> =
             sqlx::query_as("SELECT severity, COUNT(*) FROM alerts GROUP BY severity ORDER BY 1")
@@ -107,26 +104,13 @@ impl State {
         )
         .fetch_all(self.reader())
         .await?;
-        let deliveries: Vec<(String, String, i64)> = sqlx::query_as(
-            "SELECT channel, status, COUNT(*) FROM deliveries GROUP BY channel, status \
-             ORDER BY 1, 2",
-        )
-        .fetch_all(self.reader())
-        .await?;
         let alerts = alerts
             .into_iter()
             .filter_map(|(severity, count)| Some((severity_of(severity)?, count.unsigned_abs())));
         let cases = cases.into_iter().filter_map(|(status, severity, count)| {
             Some((status.parse().ok()?, severity_of(severity)?, count.unsigned_abs()))
         });
-        let deliveries = deliveries.into_iter().filter_map(|(channel, status, count)| {
-            Some((channel, DeliveryStatus::read(&status)?, count.unsigned_abs()))
-        });
-        Ok(Counts {
-            alerts: alerts.collect(),
-            cases: cases.collect(),
-            deliveries: deliveries.collect(),
-        })
+        Ok(Counts { alerts: alerts.collect(), cases: cases.collect() })
     }
 }
 

@@ -67,7 +67,7 @@ pub struct VerdictChange {
     pub reason: String,
     /// The rule that is judged; that of the worst signal if none.
     pub rule: Option<String>,
-    /// The cause that is judged; every cause of the rule if none.
+    /// The cause that is judged; every cause that the case lists of the rule if none.
     pub cause: Option<String>,
 }
 
@@ -162,16 +162,17 @@ impl VerdictChange {
     fn decision(&self, case: &Case, author: &str, now: Timestamp) -> Result<Decision, DecideError> {
         let rule = self.rule.as_ref().unwrap_or(&case.rule);
         let asked = |cause: &String| self.cause.as_ref().is_none_or(|asked| asked == cause);
-        let mut causes = case.causes.iter();
+        let judged = case.causes.iter().filter(|it| it.rule == *rule && asked(&it.cause));
+        let causes: Vec<String> = judged.map(|it| it.cause.clone()).collect();
         // The rule of the worst signal is there, however many causes were not listed.
         let is_whole = self.cause.is_none() && *rule == case.rule;
-        if !is_whole && !causes.any(|it| it.rule == *rule && asked(&it.cause)) {
+        if !is_whole && causes.is_empty() {
             return Err(DecideError::NoSuchCause);
         }
         let verdict = Verdict {
             case_id: case.id,
             rule: rule.clone(),
-            cause: self.cause.clone(),
+            causes,
             identity: case.identity.clone(),
             instance: case.instance.clone(),
             verdict: self.verdict,

@@ -11,7 +11,7 @@ use crate::context::{Closed, Context};
 use crate::explanation;
 use crate::risk;
 use crate::rule_event::RuleEvent;
-use crate::signal::{About, Family, Signal, Told, chance_of};
+use crate::signal::{Family, Signal, Told};
 
 impl Detector {
     pub(super) fn end_hours(&mut self, instance: &str, time: Timestamp, alerts: &mut Vec<Alert>) {
@@ -59,29 +59,12 @@ impl Detector {
                 client_network: "",
                 context: &context,
             };
-            let signal = Signal {
-                detector: detector.to_owned(),
-                layer: Layer::Baseline,
-                family: Family::Silence,
-                case_family,
-                p: chance_of(severity),
-                weight: 1.0,
-                severity,
-                cause: String::new(),
-                opens_case: true,
-                about: About::Identity,
-                act: None,
-            };
-            let told = Told {
-                title,
-                explanation,
-                attack: Vec::new(),
-                controls: vec!["SOC 2 CC7.2".into()],
-                events: Vec::new(),
-            };
+            let kind = (Layer::Baseline, Family::Silence);
+            let signal = Signal::of_identity(detector, kind, case_family, severity, String::new());
+            let told = Told::of_behaviour(title, explanation);
             let risk = risk::points(signal.score(), 1.0);
             let scene = Scene { event: &event, time, risk, models: &models };
-            alerts.extend(self.cases.add(&signal, &scene, true, || told));
+            alerts.extend(self.cases.add(&signal, &scene, true, |_| told));
         }
     }
 }

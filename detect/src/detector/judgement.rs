@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use event::alert::{Detector as Layer, Severity};
-use event::vocabulary::{ActorKind, CauseFamily};
+use event::vocabulary::{ActorKind, CaseChange, CauseFamily, Outcome};
 use event::{Alert, Timestamp};
 use rsigma_eval::EvaluationResult;
 
@@ -19,7 +19,7 @@ use crate::rule::RuleSet;
 use crate::rule_event::RuleEvent;
 use crate::rule_signal::{Match, fits};
 use crate::sensitivity::Sensitivity;
-use crate::settings::{DetectSettings, JobSettings};
+use crate::settings::JobSettings;
 use crate::signal::{About, Family, Signal, Told, chance_of};
 use crate::statistics::Statistics;
 
@@ -31,10 +31,15 @@ pub(super) struct RowOutcome {
     pub(super) rules: Vec<String>,
 }
 
-/// A signal, and the match that gave it; none for a baseline.
+/// A signal, and what gave it.
 struct Found<'a> {
     signal: Signal,
-    matched: Option<Match<'a>>,
+    evidence: Evidence<'a>,
+}
+
+enum Evidence<'a> {
+    Match(Match<'a>),
+    Anomaly(Anomaly),
 }
 
 impl Detector {
@@ -76,10 +81,23 @@ impl Detector {
         let jobs = std::mem::take(&mut self.settings.jobs);
         for matched in matches(&rules, &jobs, event, &[], firings) {
             let signal = matched.signal(event);
-            let found = Found { signal, matched: Some(matched) };
+            let found = Found { signal, evidence: Evidence::Match(matched) };
             self.join_cases(event, time, &[found], &[], alerts);
         }
         self.settings.jobs = jobs;
+    }
+
+    /// Amends what was told of the statement that the event is the error of.
+    pub(super) fn settle(
+        &mut self,
+        event: &RuleEvent<'_>,
+        time: Timestamp,
+        alerts: &mut Vec<Alert>,
+    ) {
+        if matches!(event.event.outcome, Outcome::Failed | Outcome::Denied) {
+            let models = self.models.versions(event.event.instance);
+            alerts.extend(self.cases.settle(&Scene { event, time, risk: 0.0, models: &models }));
+        }
     }
 
     fn judge_identity(
@@ -158,13 +176,13 @@ impl Detector {
             }
             // What is worth keeping is on the row; a case is for what is worth a look.
             signal.opens_case = signal.severity > Severity::Low;
-            found.push(Found { signal, matched: Some(matched) });
+            found.push(Found { signal, evidence: Evidence::Match(matched) });
         }
         found
     }
 
-    /// The signals of what is unusual. They open a case once the day is unusual enough; what comes
-    /// with a grave rule only joins.
+    /// The signals of what is unusual, eased by what was allowed and announced. They open a case
+    /// once the day is unusual enough; what comes with a grave rule only joins.
     fn baseline_signals<'a>(
         &mut self,
         event: &RuleEvent<'_>,
@@ -175,7 +193,7 @@ impl Detector {
         if looked.anomalies.is_empty() {
             return Vec::new();
         }
-        let score_min = self.settings.baseline.score_min;
+        let score_min = self.score_min(event);
         let Some(profile) = self.identities.profile_mut(event.event) else { return Vec::new() };
         let before = profile.today.score(looked.kind);
         profile.today.add(&looked.anomalies, event.context.sensitivity);
@@ -191,20 +209,20 @@ impl Detector {
             Severity::High if is_new_work => Severity::Medium,
             severity => severity,
         };
-        let signal = |anomaly: &Anomaly| Signal {
-            detector: format!("baseline.{}", anomaly.word()),
-            layer: Layer::Baseline,
-            family: anomaly.family(),
-            case_family: CauseFamily::Behaviour,
-            p: anomaly.chance,
-            weight: anomaly.weight,
-            severity,
-            cause: anomaly.cause(),
-            opens_case,
-            about: About::Identity,
-            act: None,
+        let found = |anomaly: &Anomaly| {
+            let detector = format!("baseline.{}", anomaly.word());
+            let kind = (Layer::Baseline, anomaly.family());
+            let family = CauseFamily::Behaviour;
+            let signal = Signal::of_identity(&detector, kind, family, severity, anomaly.cause());
+            let (p, weight) = (anomaly.chance, anomaly.weight);
+            let mut signal = Signal { p, weight, ..signal };
+            let is_allowed = self.repeats.is_allowed(&signal, event);
+            let is_announced = self.decisions.announces(Some(&signal), event, time);
+            signal.severity =
+                eased(severity, u32::from(is_announced) + if is_allowed { 2 } else { 0 });
+            signal.opens_case = opens_case && signal.severity > Severity::Low;
+            Found { signal, evidence: Evidence::Anomaly(anomaly.clone()) }
         };
-        let found = |anomaly: &Anomaly| Found { signal: signal(anomaly), matched: None };
         // The case begins with what made the day unusual, the strongest first.
         let mut all: Vec<Found<'a>> = Vec::new();
         if opens_case && before < score_min {
@@ -235,7 +253,9 @@ impl Detector {
         let points = risk::points(risk::fuse(found.iter().map(|found| &found.signal)), stake);
         let models = self.models.versions(event.event.instance);
         let scene = Scene { event, time, risk: points, models: &models };
-        let (mut told, mut is_told) = (Vec::new(), false);
+        // What is unusual about one event is told once.
+        let (mut told, mut is_unusual_told) = (Vec::new(), false);
+        let (news, score_min) = (self.news(found, &scene), self.score_min(event));
         for found in found {
             let signal = &found.signal;
             if self.decisions.expects(signal, event, time) {
@@ -245,22 +265,23 @@ impl Detector {
             if !signal.opens_case && !self.cases.is_open(signal, &scene) {
                 continue;
             }
-            let Self { identities, sensitivity, settings, cases, .. } = self;
-            let tell = || match &found.matched {
-                Some(matched) => {
+            let Self { identities, sensitivity, cases, .. } = self;
+            let tell = |change| match &found.evidence {
+                Evidence::Match(matched) => {
                     let profile = identities
                         .profile(event.event.instance, event.event.identity().unwrap_or_default());
                     let maturity = profile.filter(|_| !reasons.is_empty());
                     matched.tell(event, reasons, maturity.map(|profile| profile.maturity()))
                 }
-                None => tell_baseline(event, identities, sensitivity, settings),
+                Evidence::Anomaly(_) => {
+                    let news = (change == CaseChange::Extended).then_some(news.as_slice());
+                    tell_baseline(event, news, identities, sensitivity, score_min)
+                }
             };
-            // What is unusual about one event is told once.
-            let is_first = match found.matched {
-                Some(_) => true,
-                None => signal.opens_case && !std::mem::replace(&mut is_told, true),
-            };
-            if let Some(alert) = cases.add(signal, &scene, is_first, tell) {
+            let is_unusual = matches!(found.evidence, Evidence::Anomaly(_));
+            let tells_cause = !is_unusual || signal.opens_case && !is_unusual_told;
+            if let Some(alert) = cases.add(signal, &scene, tells_cause, tell) {
+                is_unusual_told |= is_unusual;
                 told.push((signal.case_family, signal.severity, signal.about));
                 alerts.push(alert);
             }
@@ -270,6 +291,23 @@ impl Detector {
             self.accumulate(event, time, &told, alerts);
         }
         points
+    }
+
+    /// The score from which a day of the event's identity opens a case.
+    fn score_min(&self, event: &RuleEvent<'_>) -> f64 {
+        let budget = self.settings.baseline.cases_per_identity_day;
+        self.models.score_min(event.event.instance, budget)
+    }
+
+    /// What is unusual about the event and new to the open case of its identity.
+    fn news(&self, found: &[Found<'_>], scene: &Scene<'_>) -> Vec<Anomaly> {
+        let news = found.iter().filter_map(|found| match &found.evidence {
+            Evidence::Anomaly(anomaly) if self.cases.extends(&found.signal, scene) => {
+                Some(anomaly.clone())
+            }
+            _ => None,
+        });
+        news.collect()
     }
 
     /// Adds what was told to the risk of the identity, which may be worth a case of its own.
@@ -291,30 +329,14 @@ impl Detector {
         let identity = event.event.identity().unwrap_or_default();
         let (title, explanation) =
             explanation::explain_accumulated(identity, &accumulated, sum_min);
-        let signal = Signal {
-            detector: "risk.accumulated".into(),
-            layer: Layer::Risk,
-            family: Family::Context,
-            case_family: CauseFamily::Behaviour,
-            p: chance_of(Severity::High),
-            weight: 1.0,
-            severity: Severity::High,
-            cause: explanation.engineer.clone(),
-            opens_case: true,
-            about: About::Identity,
-            act: None,
-        };
-        let told = Told {
-            title,
-            explanation,
-            attack: Vec::new(),
-            controls: vec!["SOC 2 CC7.2".into()],
-            events: Vec::new(),
-        };
+        let kind = (Layer::Risk, Family::Context);
+        let (family, cause) = (CauseFamily::Behaviour, explanation.engineer.clone());
+        let signal = Signal::of_identity("risk.accumulated", kind, family, Severity::High, cause);
+        let told = Told::of_behaviour(title, explanation);
         let models = self.models.versions(event.event.instance);
         let risk = risk::points(signal.score(), 1.0);
         let scene = Scene { event, time, risk, models: &models };
-        alerts.extend(self.cases.add(&signal, &scene, true, || told));
+        alerts.extend(self.cases.add(&signal, &scene, true, |_| told));
     }
 }
 
@@ -348,11 +370,13 @@ fn behaviour_severity(score: f64, kind: ActorKind, score_min: f64) -> Severity {
     if score >= score_min + beyond { Severity::High } else { Severity::Medium }
 }
 
+/// What is told of an unusual day: all of it, or what is new to a case that has told of the rest.
 fn tell_baseline(
     event: &RuleEvent<'_>,
+    news: Option<&[Anomaly]>,
     identities: &Identities,
     sensitivity: &Sensitivity,
-    settings: &DetectSettings,
+    score_min: f64,
 ) -> Told {
     let identity = event.event.identity().unwrap_or_default();
     let Some(profile) = identities.profile(event.event.instance, identity) else {
@@ -364,13 +388,10 @@ fn tell_baseline(
         profile,
         table_name: &|table| sensitivity.name(table),
     };
-    let anomalies = profile.today.best();
+    let anomalies = news.unwrap_or(profile.today.best());
     let score = profile.today.score(event.context.identity_kind);
-    Told {
-        title: explanation::title(anomalies, identity),
-        explanation: explanation::explain(anomalies, &subject, score, settings.baseline.score_min),
-        attack: vec![explanation::technique(anomalies.first()).into()],
-        controls: vec!["SOC 2 CC7.2".into()],
-        events: Vec::new(),
-    }
+    let title = explanation::title(anomalies, identity);
+    let explanation = explanation::explain(anomalies, &subject, score, score_min);
+    let attack = vec![explanation::technique(anomalies.first()).into()];
+    Told { attack, ..Told::of_behaviour(title, explanation) }
 }

@@ -33,8 +33,8 @@ pub(crate) struct Step {
     action: Action,
     pub(crate) command: Option<String>,
     statement: Option<String>,
-    outcome: Outcome,
-    error: Option<(&'static str, String)>,
+    pub(crate) outcome: Outcome,
+    pub(crate) error: Option<(&'static str, String)>,
     pub(crate) rows: Option<i64>,
     pub(crate) session: String,
     pub(crate) statement_number: Option<i64>,
@@ -78,6 +78,13 @@ impl Stream {
             statement_number: None,
         });
         self.steps.last_mut().expect("just pushed")
+    }
+
+    /// The first so many steps, and the rest.
+    #[allow(dead_code, reason = "not every test splits")]
+    pub(crate) fn split(mut self, count: usize) -> (Self, Self) {
+        let rest = Self { steps: self.steps.split_off(count), ..Self::new("", "", "") };
+        (self, rest)
     }
 
     /// Somebody fails to log in as `user`.

@@ -95,6 +95,50 @@ fn told<M>(decoded: Result<M, model::ModelError>) -> Option<M> {
     decoded.inspect_err(|error| tracing::warn!("a model is passed over: {error}")).ok()
 }
 
+/// How true the chances of an instance are, by its newest model, and the threshold of its cases.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibration {
+    /// The instance.
+    pub instance: String,
+    /// The version of its prior, and the identity-days that it was trained from.
+    pub version: String,
+    /// See `version`.
+    pub days: u64,
+    /// Chances p, in descending order, and the measured share of days with a smaller one.
+    pub shares: Vec<(f64, f64)>,
+    /// The score from which a day opens a case.
+    pub score_min: f64,
+}
+
+impl Calibration {
+    /// Of every instance that has a prior in the data folder; `budget` is the setting
+    /// `detect.baseline.cases_per_identity_day`.
+    ///
+    /// # Errors
+    /// If the registry cannot be read; models that are damaged are passed over.
+    pub fn of_all(folder: &DataFolder, budget: f64) -> anyhow::Result<Vec<Self>> {
+        let mut all = Vec::new();
+        if !folder.models().exists() {
+            return Ok(all);
+        }
+        let registry = Registry::open(&folder.models())?;
+        for instance in registry.instances(Prior::KIND)? {
+            let Some((version, bytes, manifest)) = registry.newest(Prior::KIND, &instance, None)?
+            else {
+                continue;
+            };
+            let prior = Prior::decode(&bytes)?;
+            let prior = Some((version.clone(), Arc::new(prior)));
+            let mut models = Models::default();
+            models.set(&instance, InstanceModels { prior, peers: None });
+            let score_min = models.score_min(&instance, budget);
+            let (days, shares) = (manifest.profiles, manifest.calibration());
+            all.push(Self { instance, version, days, shares, score_min });
+        }
+        Ok(all)
+    }
+}
+
 /// Trains as a back-fill goes, so that history is judged with the models of its own days.
 pub struct Apprentice {
     trainer: Trainer,

@@ -31,6 +31,7 @@ impl Collector for Status {
         self.encode_kafka(&mut encoder)?;
         self.encode_lags(&mut encoder)?;
         self.encode_detection(&mut encoder)?;
+        self.encode_state(&mut encoder)?;
         self.encode_lake(&mut encoder)
     }
 }
@@ -123,6 +124,17 @@ impl Status {
         let evicted = statistics.identity_evictions + statistics.value_evictions;
         let help = "Baselines and values forgotten for lack of room";
         counter(encoder, "detect_evictions", help, &ConstCounter::new(evicted))
+    }
+
+    /// What the state held when it was counted last, which is once a minute.
+    fn encode_state(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(counts) = &self.0.counts else { return Ok(()) };
+        let alerts = counts.alerts().into_iter();
+        gauges(encoder, "state_alerts", "Events of cases that are kept", "severity", alerts)?;
+        let cases = counts.cases().into_iter();
+        gauges(encoder, "state_cases", "Cases that are kept", "status", cases)?;
+        let open = counts.open_cases().into_iter();
+        gauges(encoder, "state_open_cases", "Cases that wait for a person", "severity", open)
     }
 
     fn encode_lake(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {

@@ -134,7 +134,8 @@ pub(super) struct CaseChange {
     reason: Option<String>,
     /// The rule that the verdict is about; that of the worst signal if not named.
     rule: Option<String>,
-    /// The cause that the verdict is about; every cause of the rule if not named.
+    /// The cause that the verdict is about; every cause that the case lists of the rule if not
+    /// named.
     cause: Option<String>,
 }
 

@@ -36,7 +36,7 @@ type Fields = &'static [(&'static str, Kind, &'static str)];
 const ALERT: Fields = &[
     ("id", Text, "32 hex digits"),
     ("case_id", Text, "the case that it is about, 32 hex digits"),
-    ("change", Text, "what happened to the case: opened, escalated or extended"),
+    ("change", Text, "what happened to the case: opened, escalated, extended or amended"),
     ("family", Text, "what kind of cause the case has"),
     ("cause", Text, "what tells this act from others of the rule; empty if nothing does"),
     ("time", Moment, "time of the event that told it"),
@@ -133,7 +133,7 @@ const EXCEPTION: Fields = &[
 const VERDICT: Fields = &[
     ("case_id", Text, "the case, 32 hex digits"),
     ("rule", Text, "the rule or baseline that is judged"),
-    ("cause", Optional, "the cause that is judged; null for every cause of the rule"),
+    ("causes", Texts, "the causes that are judged"),
     ("identity", Optional, "whom the case is about"),
     ("instance", Text, "server of the case"),
     ("verdict", Text, "true, benign or false"),

@@ -136,7 +136,7 @@ async fn decided_by_those_who_may_and_recorded_whatever_comes_of_it() {
     let waiting = api.state.unpublished_decisions(9).await.expect("read");
     assert_eq!(waiting[0].author, "ann");
     let DecisionKind::Verdict(verdict) = &waiting[0].kind else { panic!("{waiting:?}") };
-    assert_eq!(verdict.cause.as_deref(), Some("program /opt/3.sh"));
+    assert_eq!(verdict.causes, ["program /opt/3.sh"]);
     let (_, shown) = api.ask("GET", &path, None).await;
     assert_eq!(shown["decisions"][0]["kind"]["verdict"]["reason"], "announced");
     let (_, freed) = api.ask("PATCH", &path, Some(json!({ "owner": null }))).await;

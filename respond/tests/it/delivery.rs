@@ -71,15 +71,15 @@ async fn what_happened_to_the_case_is_the_type() {
     let folder = folder();
     let receiver = Receiver::start([]).await;
     let stage = Stage::start(&folder, vec![webhook(&folder, &receiver.url())], 1_000).await;
-    let changes = [CaseChange::Opened, CaseChange::Escalated, CaseChange::Extended];
-    for (number, change) in (0..).zip(changes) {
+    for (number, change) in (0..).zip(CaseChange::ALL.iter().copied()) {
         let event = Alert { change, ..alert(number, Severity::High) };
         stage.respond.record(&[event], &[]).await.expect("recorded");
         receiver.until(number as usize + 1).await;
     }
     let received = receiver.received();
     let types: Vec<_> = received.iter().map(|it| it.json()["type"].to_string()).collect();
-    assert_eq!(types, ["\"case.opened\"", "\"case.escalated\"", "\"case.extended\""]);
+    let expected = ["opened", "escalated", "extended", "amended"];
+    assert_eq!(types, expected.map(|change| format!("\"case.{change}\"")));
     let case = received[0].json()["data"]["case_id"].clone();
     assert!(received.iter().all(|it| it.json()["data"]["case_id"] == case), "one case");
     stage.stop().await;

@@ -119,11 +119,16 @@ async fn verdicts_have_reasons_and_enter_the_stream() {
     assert_eq!(decided.triage.verdict, Some(Disposition::Benign));
     assert_eq!(decided.triage.reason.as_deref(), Some("announced in the change log"));
     let decision = decision.expect("a verdict is a decision");
-    let DecisionKind::Verdict(verdict) = &decision.kind else { panic!("{decision:?}") };
-    assert_eq!((verdict.rule.as_str(), verdict.case_id), ("D01", case_id(1)));
-    assert_eq!(verdict.cause.as_deref(), Some("program /opt/1.sh"));
+    let DecisionKind::Verdict(told) = &decision.kind else { panic!("{decision:?}") };
+    assert_eq!((told.rule.as_str(), told.case_id), ("D01", case_id(1)));
+    assert_eq!(told.causes, ["program /opt/1.sh"]);
     assert_eq!((decision.author.as_str(), decision.time), ("ann", seconds(20)));
     assert_eq!(state.unpublished_decisions(9).await.expect("read"), [decision]);
+    let change = verdict(None, None, "all of it was announced");
+    let (_, decision) = decide(&state, 1, change, 30).await.expect("decided").expect("found");
+    let DecisionKind::Verdict(told) = decision.expect("a decision").kind else { panic!() };
+    let listed = kept(&state, 1).await.case.causes.into_iter().map(|cause| cause.cause);
+    assert_eq!(told.causes, listed.collect::<Vec<_>>());
 }
 
 #[tokio::test]
