@@ -292,6 +292,7 @@ fn machines_are_served(service: &Service) {
     }
     let (_, metrics) = service.request("GET", "/metrics", "", None);
     assert!(metrics.contains("querywatch_source_events_total{source=\"orders\"} 201"), "{metrics}");
+    assert!(metrics.contains("querywatch_state_cases{status=\"open\"}"), "{metrics}");
     let (_, document) = service.get("/api/openapi.json");
     let paths = document["paths"].as_object().expect("paths");
     for path in ["query", "events", "alerts", "identities", "sources"] {

@@ -41,7 +41,7 @@ pub(crate) fn title(anomalies: &[Anomaly], identity: &str) -> String {
 /// A short reason for the row, such as `first network 10.9.0.0/24`.
 pub(crate) fn short(anomaly: &Anomaly) -> String {
     let how = match anomaly.kind {
-        AnomalyKind::Value { days, .. } if days == 0.0 => "first",
+        AnomalyKind::Value { days: 0.0, .. } => "first",
         AnomalyKind::Value { .. } => "rare",
         AnomalyKind::Hour { .. } | AnomalyKind::Rows { .. } => "unusual",
     };
