@@ -16,12 +16,18 @@ mod binary;
 #[path = "../tests/cluster.rs"]
 #[allow(unreachable_pub, reason = "the tests use the rest")]
 mod cluster;
+#[path = "../tests/fixed_models.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests use the rest")]
+mod fixed_models;
 #[path = "../tests/history.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the tests use the rest")]
 mod history;
 #[path = "../tests/webhook.rs"]
 #[allow(unreachable_pub, reason = "the tests use the rest")]
 mod webhook;
+#[path = "../tests/weeks.rs"]
+#[allow(unreachable_pub, reason = "the tests use the rest")]
+mod weeks;
 
 use cluster::Cluster;
 use history::write_lines;

@@ -60,10 +60,10 @@ impl Service {
 
     pub fn wait_for(&self, rows: i64) {
         let until = Instant::now() + Duration::from_secs(20);
-        let question = json!({ "sql": "SELECT count(*) AS n FROM events WHERE engine = $1",
+        let query = json!({ "sql": "SELECT count(*) AS n FROM events WHERE engine = $1",
             "params": ["postgresql"] });
         loop {
-            let (_, answer) = self.post("/api/v1/query", &question);
+            let (_, answer) = self.post("/api/v1/query", &query);
             if answer["rows"][0]["n"] == rows {
                 return;
             }

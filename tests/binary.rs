@@ -64,7 +64,7 @@ impl Querywatch {
         serde_json::from_str(&self.succeed(&arguments)).expect("a summary")
     }
 
-    /// Asks a question; the rows.
+    /// Asks a query; the rows.
     pub fn sql(&self, query: &str) -> Vec<Value> {
         let data = self.data();
         let text = self.succeed(&["sql", "--data", path_text(&data), "--output", "json", query]);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::binary::{Querywatch, path_text};
-use crate::habits::{MONDAY, write_weeks};
+use crate::weeks::{MONDAY, write_weeks};
 
 /// A registry that was trained beforehand. The promise of detection is for fixed versions.
 pub struct FixedModels(Querywatch);

@@ -1,10 +1,8 @@
 //! Weeks of habits: the same events and the same model versions give the same cases, with one,
 //! two and four workers, with kills and rebalances between. Partitions tell each other nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
-
-use simulate::{Attack, Company, Simulation};
 
 use crate::binary::{Process, Querywatch};
 use crate::cluster::{Cluster, is_left_out, stop};
@@ -12,9 +10,7 @@ use crate::faults::wait_for_rows;
 use crate::fixed_models::FixedModels;
 use crate::history::Expected;
 use crate::topic::Topic;
-
-/// 2026-08-03, in microseconds since 1970.
-pub const MONDAY: i64 = 1_785_715_200_000_000;
+use crate::weeks::{MONDAY, write_weeks};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -151,20 +147,4 @@ fn publish(cluster: &Cluster, logs: &[(&str, &Path)], events: usize) -> Process 
         std::thread::sleep(Duration::from_millis(100));
     }
     collector
-}
-
-/// The log of a company from a Monday on, with attacks once habits are known.
-pub fn write_weeks(folder: &Path, seed: u64, monday: i64) -> PathBuf {
-    const DAY: i64 = 86_400_000_000;
-    let (mut company, mut log) = (Simulation::new(Company::small(), seed), Vec::new());
-    for day in 0..21 {
-        company.day(monday + day * DAY, &mut log);
-        let attacks = Attack::ALL.iter().cycle().skip(day as usize * 2).take(2);
-        for attack in attacks.filter(|_| day >= 9) {
-            company.attack(*attack, monday + day * DAY + DAY - 7_200_000_000, &mut log);
-        }
-    }
-    let path = folder.join(format!("weeks-{seed}.csv"));
-    std::fs::write(&path, log).expect("written");
-    path
 }

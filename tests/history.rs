@@ -319,7 +319,7 @@ fn ndjson(querywatch: &Querywatch, query: &str) -> String {
     let data = querywatch.data();
     let mut command =
         querywatch.command(&["sql", "--data", path_text(&data), "--output", "ndjson", query]);
-    // A million rows in order are more than a question may take by itself.
+    // A million rows in order are more than a query may take by itself.
     command.env("QUERYWATCH__QUERY__MEMORY_BYTES", "4294967296");
     let output = command.output().expect("the program starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

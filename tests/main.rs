@@ -25,3 +25,4 @@ mod ticks;
 mod tidy;
 mod topic;
 mod webhook;
+mod weeks;

@@ -17,7 +17,7 @@ pub fn captures() -> Vec<PathBuf> {
     files
 }
 
-/// Every column of every alert; the order of rows is the question's.
+/// Every column of every alert; the order of rows is the query's.
 fn alerts(querywatch: &Querywatch) -> String {
     let data = querywatch.data();
     querywatch.succeed(&[

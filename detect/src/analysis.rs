@@ -28,6 +28,8 @@ pub(crate) struct StatementAnalyzer {
 pub(crate) struct StatementAnalysis {
     /// Hash of the normal form.
     pub(crate) fingerprint: Option<u64>,
+    /// By which baselines know the statement; `Facts::baseline_fingerprint`.
+    pub(crate) baseline_fingerprint: Option<u64>,
     /// One bit per flag, of facts and text together: with the fingerprint it decides the facts.
     pub(crate) flag_bits: u64,
     facts: Option<Arc<Facts>>,
@@ -143,6 +145,7 @@ impl StatementAnalysis {
 
     fn clear(&mut self) {
         self.fingerprint = None;
+        self.baseline_fingerprint = None;
         self.flag_bits = 0;
         self.facts = None;
         self.flags.clear();
@@ -151,6 +154,7 @@ impl StatementAnalysis {
 
     fn set(&mut self, analysis: Analysis) {
         self.fingerprint = Some(analysis.fingerprint.0);
+        self.baseline_fingerprint = Some(analysis.facts.baseline_fingerprint.0);
         for flag in analysis.flags() {
             self.flag_bits |= 1 << flag as u64;
             self.flags.push(flag.name());

@@ -1,8 +1,12 @@
 //! Log formats: each turns bytes into events, one file a format, listed once in [`FORMATS`].
 
+mod mariadb_server_audit;
 mod postgresql;
 
 pub use postgresql::PostgresqlSettings;
+
+use event::vocabulary::Action;
+use statement::CommandClass;
 
 use crate::parsed::Parsed;
 use crate::stream::StreamSettings;
@@ -49,8 +53,10 @@ pub(crate) struct Registration {
 pub(crate) const FORMATS: &[Registration] = &[
     postgresql::csvlog::REGISTRATION,
     postgresql::jsonlog::REGISTRATION,
+    postgresql::logtofile::REGISTRATION,
     postgresql::stderr::REGISTRATION,
     postgresql::syslog::REGISTRATION,
+    mariadb_server_audit::REGISTRATION,
 ];
 
 /// The format of that name.
@@ -67,6 +73,20 @@ pub fn recognise(sample: &[u8]) -> Option<&'static str> {
 /// Names of every format, in the order in which they are tried.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FORMATS.iter().map(|format| format.name)
+}
+
+/// The action of a class of commands.
+pub(crate) fn action(class: CommandClass) -> Action {
+    match class {
+        CommandClass::Read => Action::Read,
+        CommandClass::Write => Action::Write,
+        CommandClass::Define => Action::Define,
+        CommandClass::Grant => Action::Grant,
+        CommandClass::Call => Action::Call,
+        CommandClass::Set => Action::Set,
+        CommandClass::Admin => Action::Admin,
+        CommandClass::Other => Action::Other,
+    }
 }
 
 /// The bytes without the byte order mark that some tools write first.

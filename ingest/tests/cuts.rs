@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ingest::Stream;
 use proptest::prelude::*;
 
-use crate::support::{Output, captures, file, of_format, read, received};
+use crate::support::{Output, captures_of, file, of_format, read, received};
 
 fn formats() -> Vec<&'static str> {
     ingest::format_names().collect()
@@ -15,7 +15,22 @@ fn formats() -> Vec<&'static str> {
 /// Formats whose records end with their last byte, so that a pause may come anywhere.
 const CLOSED: [&str; 2] = ["postgresql_csvlog", "postgresql_jsonlog"];
 
+/// Captures that show much; a format that has none of them shows its first ones.
 const TOPICS: [&str; 4] = ["errors_rows_off", "attack_forged", "statement_once", "statements"];
+
+/// Some captures of a format, at least one: topic and bytes.
+fn shown(format: &str) -> Vec<(String, Vec<u8>)> {
+    let all = captures_of(format);
+    let wanted: Vec<_> = all.iter().filter(|(topic, _)| TOPICS.contains(&&**topic)).collect();
+    let shown = if wanted.is_empty() { all.iter().take(TOPICS.len()).collect() } else { wanted };
+    let read = |path| std::fs::read(path).expect("readable");
+    shown.into_iter().map(|(topic, path)| (topic.clone(), read(path))).collect()
+}
+
+fn one_of(format: &str, index: prop::sample::Index) -> Vec<u8> {
+    let shown = shown(format);
+    shown[index.index(shown.len())].1.clone()
+}
 
 /// What happens behind a piece.
 #[derive(Clone, Copy, Debug)]
@@ -72,12 +87,11 @@ proptest! {
     #[test]
     fn cuts_and_restarts_change_nothing(
         format in 0..formats().len(),
-        topic in 0..TOPICS.len(),
+        topic in any::<prop::sample::Index>(),
         told in any::<bool>(),
         pieces in pieces(),
     ) {
-        let path = captures().join(formats()[format]).join(TOPICS[topic]).with_extension("log");
-        let bytes = std::fs::read(path).expect("readable");
+        let bytes = one_of(formats()[format], topic);
         let told = told.then_some(formats()[format]);
         let whole = read(told.map_or_else(Default::default, of_format), &bytes);
         assert_same(&whole, &read_in_pieces(told, &bytes, &pieces, |_| false));
@@ -86,12 +100,11 @@ proptest! {
     #[test]
     fn pauses_change_nothing(
         format in 0..CLOSED.len(),
-        topic in 0..TOPICS.len(),
+        topic in any::<prop::sample::Index>(),
         pieces in pieces(),
     ) {
         let format = CLOSED[format];
-        let path = captures().join(format).join(TOPICS[topic]).with_extension("log");
-        let bytes = std::fs::read(path).expect("readable");
+        let bytes = one_of(format, topic);
         let whole = read(of_format(format), &bytes);
         assert_same(&whole, &read_in_pieces(Some(format), &bytes, &pieces, |_| true));
     }
@@ -113,21 +126,20 @@ proptest! {
 /// Noise, or a capture with bytes changed, removed and doubled.
 fn damaged_capture() -> impl Strategy<Value = Vec<u8>> {
     let edits = prop::collection::vec((any::<prop::sample::Index>(), 0..3, any::<u8>()), 0..8);
-    let damaged =
-        (0..formats().len(), 0..TOPICS.len(), edits).prop_map(|(format, topic, edits)| {
-            let path = captures().join(formats()[format]).join(TOPICS[topic]).with_extension("log");
-            let mut bytes = std::fs::read(path).expect("readable");
-            bytes.truncate(12_000);
-            for (index, kind, byte) in edits {
-                let at = index.index(bytes.len());
-                match kind {
-                    0 => bytes[at] = byte,
-                    1 => drop(bytes.drain(at..(at + usize::from(byte)).min(bytes.len()))),
-                    _ => bytes.insert(at, if byte < 128 { b'"' } else { b'\n' }),
-                }
+    let topic = any::<prop::sample::Index>();
+    let damaged = (0..formats().len(), topic, edits).prop_map(|(format, topic, edits)| {
+        let mut bytes = one_of(formats()[format], topic);
+        bytes.truncate(12_000);
+        for (index, kind, byte) in edits {
+            let at = index.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte,
+                1 => drop(bytes.drain(at..(at + usize::from(byte)).min(bytes.len()))),
+                _ => bytes.insert(at, if byte < 128 { b'"' } else { b'\n' }),
             }
-            bytes
-        });
+        }
+        bytes
+    });
     let noise = prop::collection::vec(any::<u8>(), 0..600);
     prop_oneof![4 => damaged, 1 => noise]
 }
@@ -164,9 +176,10 @@ fn a_pause_between_records_changes_nothing() {
     for format in formats().into_iter().filter(|format| !CLOSED.contains(format)) {
         // In `attack_forged` a line makes rows before it doubtful, which have left with a pause.
         let mut count = 0;
-        for topic in TOPICS.iter().filter(|topic| **topic != "attack_forged") {
-            let path = captures().join(format).join(topic).with_extension("log");
-            let bytes = std::fs::read(path).expect("readable");
+        for (topic, bytes) in shown(format) {
+            if topic == "attack_forged" {
+                continue;
+            }
             let whole = read(of_format(format), &bytes);
             let pauses = pauses(&whole, &bytes);
             count += pauses.len();
@@ -184,7 +197,9 @@ fn a_pause_between_records_changes_nothing() {
 #[test]
 fn single_bytes_give_what_the_whole_gives() {
     for format in formats() {
-        let path = captures().join(format).join("zone_berlin.log");
+        let captures = captures_of(format);
+        let small = captures.iter().find(|(topic, _)| topic == "zone_berlin");
+        let (_, path) = small.unwrap_or(&captures[0]);
         let bytes = std::fs::read(path).expect("readable");
         let whole = read(of_format(format), &bytes);
         let byte = After { restart: false, pause: false };

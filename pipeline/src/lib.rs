@@ -7,7 +7,7 @@
 //!   taken to Kafka by a forwarder.
 //! - `detect/`: bus → worker → a shard for each partition → lake; alerts → state → channels.
 //!   [`backfill`], which is `ingest`: the same without the bus.
-//! - `serve/`: questions to `query`, and each of them back to the bus as an event.
+//! - `serve/`: queries to `query`, and each of them back to the bus as an event.
 //! - `status/`: what the process says of itself: to `/readyz`, to `/metrics`, and over Kafka to
 //!   the other processes.
 //! - `supervisor`: every task that is to go on runs under it, by name.

@@ -11,7 +11,7 @@ pub enum Role {
     Collect,
     /// Judges what was published, stores it, sends alerts.
     Detect,
-    /// Answers questions over HTTP.
+    /// Answers queries over HTTP.
     Serve,
 }
 
@@ -39,7 +39,7 @@ impl Role {
         matches!(self, Self::All | Self::Detect)
     }
 
-    /// Whether it answers questions.
+    /// Whether it answers queries.
     pub fn serves(self) -> bool {
         matches!(self, Self::All | Self::Serve)
     }

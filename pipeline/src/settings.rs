@@ -64,7 +64,7 @@ impl Settings {
         for (setting, number) in [
             ("query.rows_max", self.query.rows_max as u64),
             ("query.timeout_seconds", self.query.timeout_seconds),
-            ("query.questions_max", self.query.questions_max as u64),
+            ("query.queries_max", self.query.queries_max as u64),
             ("query.sql_bytes_max", self.query.sql_bytes_max as u64),
             ("query.operators_max", self.query.operators_max as u64),
         ] {

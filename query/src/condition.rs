@@ -1,4 +1,4 @@
-//! Conditions of a question that a database of alerts and cases can apply: a column is one of some
+//! Conditions of a query that a database of alerts and cases can apply: a column is one of some
 //! values, or a moment lies in a range.
 
 use datafusion::common::ScalarValue;

@@ -1,4 +1,4 @@
-//! One question, one answer: SQL over a view of the lake, read-only and bounded.
+//! One query, one answer: SQL over a view of the lake, read-only and bounded.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use crate::settings::QuerySettings;
 use crate::state_table::StateTable;
 use crate::stored_table::StoredTable;
 
-/// A question in SQL. Tables: `events`, `rejects`, `alerts`, `cases`.
+/// A query in SQL. Tables: `events`, `rejects`, `alerts`, `cases`.
 #[derive(Clone, Debug, Default)]
-pub struct Question {
+pub struct SqlQuery {
     /// The SQL.
     pub sql: String,
     /// Values of `$1`, `$2`, …
@@ -40,7 +40,7 @@ pub struct Question {
     pub limit: Option<usize>,
 }
 
-/// What a question was answered with.
+/// What a query was answered with.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Columns, also if there is no row.
@@ -60,7 +60,7 @@ impl Answer {
     }
 }
 
-/// Answers questions; shared by all who ask.
+/// Answers queries; shared by all who ask.
 pub struct Engine {
     settings: QuerySettings,
     runtime: Arc<RuntimeEnv>,
@@ -81,7 +81,7 @@ impl Engine {
             .with_temp_file_path(folder)
             .with_max_temp_directory_size(settings.spill_bytes)
             .build_arc()?;
-        let turns = Semaphore::new(settings.questions_max.max(1));
+        let turns = Semaphore::new(settings.queries_max.max(1));
         Ok(Self { settings, runtime, turns, hex: hex(), state })
     }
 
@@ -90,34 +90,34 @@ impl Engine {
         &self.settings
     }
 
-    /// Answers a question about a view of the lake.
-    pub async fn ask(&self, question: &Question, view: LakeView) -> Result<Answer, QueryError> {
+    /// Answers a query about a view of the lake.
+    pub async fn run(&self, query: &SqlQuery, view: LakeView) -> Result<Answer, QueryError> {
         let longest = Duration::from_secs(self.settings.timeout_seconds);
         let answer = async {
-            // The semaphore is never closed; were it, the question would be refused by the next.
+            // The semaphore is never closed; were it, the query would be refused by the next.
             let _turn = self.turns.acquire().await;
-            self.answer(question, view).await
+            self.answer(query, view).await
         };
         tokio::time::timeout(longest, answer)
             .await
             .unwrap_or(Err(QueryError::Timeout(self.settings.timeout_seconds)))
     }
 
-    async fn answer(&self, question: &Question, view: LakeView) -> Result<Answer, QueryError> {
+    async fn answer(&self, query: &SqlQuery, view: LakeView) -> Result<Answer, QueryError> {
         let begun = Instant::now();
-        if question.sql.len() > self.settings.sql_bytes_max {
-            let (length, most) = (question.sql.len(), self.settings.sql_bytes_max);
+        if query.sql.len() > self.settings.sql_bytes_max {
+            let (length, most) = (query.sql.len(), self.settings.sql_bytes_max);
             let refusal = format!("the SQL has {length} bytes, the limit is {most}");
             return Err(QueryError::Refused(refusal));
         }
-        refuse_sprawl(&question.sql, self.settings.operators_max)?;
-        let context = self.context(question, view)?;
-        let mut frame = context.sql_with_options(&question.sql, read_only()).await?;
-        if !question.parameters.is_empty() {
-            frame = frame.with_param_values(ParamValues::from(question.parameters.clone()))?;
+        refuse_sprawl(&query.sql, self.settings.operators_max)?;
+        let context = self.context(query, view)?;
+        let mut frame = context.sql_with_options(&query.sql, read_only()).await?;
+        if !query.parameters.is_empty() {
+            frame = frame.with_param_values(ParamValues::from(query.parameters.clone()))?;
         }
-        let most = question.limit.unwrap_or(usize::MAX).min(self.settings.rows_max);
-        // A plan is not limited: it is the question's shape, and EXPLAIN must stay on top.
+        let most = query.limit.unwrap_or(usize::MAX).min(self.settings.rows_max);
+        // A plan is not limited: it is the query's shape, and EXPLAIN must stay on top.
         let explains =
             matches!(frame.logical_plan(), LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
         let frame = if explains { frame } else { frame.limit(0, Some(most + 1))? };
@@ -136,8 +136,8 @@ impl Engine {
         Ok(Answer { schema, batches, truncated, elapsed: begun.elapsed() })
     }
 
-    /// A session of its own for each question: nothing carries over to the next.
-    fn context(&self, question: &Question, view: LakeView) -> Result<SessionContext, QueryError> {
+    /// A session of its own for each query: nothing carries over to the next.
+    fn context(&self, query: &SqlQuery, view: LakeView) -> Result<SessionContext, QueryError> {
         let mut config = SessionConfig::new()
             .with_information_schema(true)
             .with_create_default_catalog_and_schema(true);
@@ -151,9 +151,9 @@ impl Engine {
         let context = SessionContext::new_with_config_rt(config, self.runtime.clone());
         disarm(&context);
         context.register_udf(self.hex.clone());
-        let events = self.table(&context, view.events, "time", question)?;
+        let events = self.table(&context, view.events, "time", query)?;
         context.register_table("events", events.into_view())?;
-        let rejects = self.table(&context, view.rejects, "received", question)?;
+        let rejects = self.table(&context, view.rejects, "received", query)?;
         context.register_table("rejects", rejects.into_view())?;
         let alerts = StateTable::<AlertRows>::new(self.state.clone());
         context.register_table("alerts", Arc::new(alerts))?;
@@ -168,7 +168,7 @@ impl Engine {
         context: &SessionContext,
         view: TableView,
         time: &str,
-        question: &Question,
+        query: &SqlQuery,
     ) -> Result<DataFrame, QueryError> {
         let names: Vec<String> =
             view.schema.fields().iter().map(|field| field.name().clone()).collect();
@@ -177,10 +177,10 @@ impl Engine {
         let moment = |time: Timestamp| {
             lit(ScalarValue::TimestampMicrosecond(Some(time.0), Some("UTC".into())))
         };
-        if let Some(from) = question.from {
+        if let Some(from) = query.from {
             frame = frame.filter(col(time).gt_eq(moment(from)))?;
         }
-        if let Some(to) = question.to {
+        if let Some(to) = query.to {
             frame = frame.filter(col(time).lt(moment(to)))?;
         }
         let columns: Vec<Expr> = names

@@ -1,4 +1,4 @@
-//! What a question may not do: write, read files, set options, take the machine down.
+//! What a query may not do: write, read files, set options, take the machine down.
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::context::SQLOptions;
@@ -24,20 +24,20 @@ const MULTIPLIERS: [&str; 12] = [
     "array_pad",
 ];
 
-/// Why a question has no answer.
+/// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// The question is wrong: its author can mend it.
+    /// The query is wrong: its author can mend it.
     #[error("{0}")]
     Refused(String),
     /// It took too long.
     #[error("no answer within {0} seconds; narrow the time range or add a filter")]
     Timeout(u64),
     /// It needed more memory or disk than there is for it.
-    #[error("the question needs more memory than it may have; narrow it: {0}")]
+    #[error("the query needs more memory than it may have; narrow it: {0}")]
     Resources(String),
     /// Something here is broken.
-    #[error("the question could not be answered: {0}")]
+    #[error("the query could not be answered: {0}")]
     Failed(String),
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn refuse_sprawl(sql: &str, most: usize) -> Result<(), QueryError> {
     Err(QueryError::Refused(refusal))
 }
 
-/// Only questions: no definition, no change, no `COPY`, no `SET`.
+/// Only queries: no definition, no change, no `COPY`, no `SET`.
 pub(crate) fn read_only() -> SQLOptions {
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
 }

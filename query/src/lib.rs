@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //!
-//! - [`Engine`]: one question, one answer: a read-only, bounded DataFusion over a [`LakeView`].
-//! - `stored_table`, `state_table`: what a question can read. `guard`: what it may not do.
+//! - [`Engine`]: one query, one answer: a read-only, bounded DataFusion over a [`LakeView`].
+//! - `stored_table`, `state_table`: what a query can read. `guard`: what it may not do.
 //! - [`output`]: answers as JSON, NDJSON, CSV, Arrow.
 //! - [`api`]: the HTTP service: routes, tokens, problems, OpenAPI.
 //!
@@ -22,6 +22,6 @@ mod state_columns;
 mod state_table;
 mod stored_table;
 
-pub use engine::{Answer, Engine, Question};
+pub use engine::{Answer, Engine, SqlQuery};
 pub use guard::QueryError;
 pub use settings::QuerySettings;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// `[query]`: where the service listens and how much one question may take.
+/// `[query]`: where the service listens and how much one query may take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuerySettings {
@@ -12,14 +12,14 @@ pub struct QuerySettings {
     pub address: SocketAddr,
     /// Most rows of one answer.
     pub rows_max: usize,
-    /// Longest time a question may take, in seconds.
+    /// Longest time a query may take, in seconds.
     pub timeout_seconds: u64,
-    /// Memory that all questions share, in bytes; more is spilled to disk.
+    /// Memory that all queries share, in bytes; more is spilled to disk.
     pub memory_bytes: usize,
     /// Disk that spilling may take, in bytes.
     pub spill_bytes: u64,
-    /// Questions answered at once; more of them wait.
-    pub questions_max: usize,
+    /// Queries answered at once; more of them wait.
+    pub queries_max: usize,
     /// Longest SQL text, in bytes.
     pub sql_bytes_max: usize,
     /// Most operators and keywords in one SQL text: planning takes their square.
@@ -34,7 +34,7 @@ impl Default for QuerySettings {
             timeout_seconds: 30,
             memory_bytes: 256 << 20,
             spill_bytes: 1 << 30,
-            questions_max: 4,
+            queries_max: 4,
             sql_bytes_max: 64 << 10,
             operators_max: 800,
         }

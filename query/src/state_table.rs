@@ -1,4 +1,4 @@
-//! A table of the state: read page by page while a question asks for more, never all at once.
+//! A table of the state: read page by page while a query asks for more, never all at once.
 //!
 //! Conditions and limits go down to the database; what it cannot apply exactly, DataFusion applies
 //! to the rows again. Nothing is left out in silence: whoever reads on gets every row.
@@ -24,7 +24,7 @@ use state::{PAGE_MAX, State, StateError};
 
 use crate::condition::{Condition, Exactness};
 
-/// The rows of one table of the state that a question wants, and how far they have been read.
+/// The rows of one table of the state that a query wants, and how far they have been read.
 #[async_trait::async_trait]
 pub(crate) trait StateRows: Clone + Default + fmt::Debug + Send + Sync + 'static {
     /// Columns by which rows come, each in descending order; none for any order.

@@ -257,11 +257,11 @@ fn announce(running: &Pipeline, config: &Settings) {
     let address = running.address;
     let token = running.new_token.as_ref().map(|path| path.display().to_string());
     let token = token.unwrap_or_else(|| config.data.join("admin.token").display().to_string());
-    let question = r#"{"sql": "SELECT severity, identity, title, signals FROM cases"}"#;
+    let query = r#"{"sql": "SELECT severity, identity, title, signals FROM cases"}"#;
     let busiest = r#"SELECT "user", count(*) FROM events GROUP BY 1 ORDER BY 2 DESC"#;
     let data = config.data.display();
     tell("\nlive now. Ask it:");
-    tell(&format!("  curl -s http://{address}/api/v1/query -d '{question}' \\"));
+    tell(&format!("  curl -s http://{address}/api/v1/query -d '{query}' \\"));
     tell(&format!("    -H \"Authorization: Bearer $(cat {token})\""));
     let program = terminal::program();
     tell(&format!("  {program} sql --data {data} '{busiest}'"));

@@ -243,7 +243,7 @@ fn data_folder(path: &Path, sharing: Sharing) -> Finding {
     }
     let disk = rustix::fs::statvfs(path);
     if is_new {
-        // It was only a question. If it cannot be removed, an empty folder stays.
+        // It was only a query. If it cannot be removed, an empty folder stays.
         let _ = std::fs::remove_dir(path);
     }
     match disk {

@@ -1,4 +1,4 @@
-//! `querywatch sql`: one question about the stored events, also while `run` stores more.
+//! `querywatch sql`: one query about the stored events, also while `run` stores more.
 
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use comfy_table::CellAlignment;
 use lake::LakeView;
 use pipeline::DataFolder;
 use query::output::Output;
-use query::{Answer, Engine, QuerySettings, Question};
+use query::{Answer, Engine, QuerySettings, SqlQuery};
 use state::State;
 
 use crate::config;
@@ -48,7 +48,7 @@ enum Shape {
 }
 
 impl Sql {
-    /// Answers the question.
+    /// Answers the query.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let config = config::load(None)?;
         let folder = DataFolder::existing(self.data.as_deref().unwrap_or(&config.data))?;
@@ -63,8 +63,8 @@ impl Sql {
         let rows_max = if output.is_some() { ROWS_MAX } else { TABLE_ROWS_MAX };
         // The caller's own machine and time: only the memory stays bounded.
         let settings = QuerySettings { rows_max, timeout_seconds: 86_400, ..config.query };
-        let question = Question { sql: self.query, limit: self.limit, ..Question::default() };
-        let answer = runtime.block_on(ask(&folder, settings, &question))?;
+        let query = SqlQuery { sql: self.query, limit: self.limit, ..SqlQuery::default() };
+        let answer = runtime.block_on(run_query(&folder, settings, &query))?;
         match output {
             Some(output) => {
                 let mut out = BufWriter::new(std::io::stdout().lock());
@@ -80,16 +80,16 @@ impl Sql {
     }
 }
 
-async fn ask(
+async fn run_query(
     folder: &DataFolder,
     settings: QuerySettings,
-    question: &Question,
+    query: &SqlQuery,
 ) -> anyhow::Result<Answer> {
     let view = LakeView::read(&folder.lake()).await?;
     let state = State::open(&folder.state()).await?;
     let spill = std::env::temp_dir();
     let engine = Engine::new(settings, &spill, Some(state))?;
-    Ok(engine.ask(question, view).await?)
+    Ok(engine.run(query, view).await?)
 }
 
 #[expect(clippy::print_stdout, reason = "the table is the command's output")]

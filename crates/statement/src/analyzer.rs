@@ -46,7 +46,8 @@ impl Analyzer {
         let normalized = self.normalizer.normalize(sql, dialect);
         let fingerprint = normalized.fingerprint;
         let facts = self.cache.get((fingerprint, dialect)).unwrap_or_else(|| {
-            let facts = Arc::new(Facts::of_normal_form(normalized.normal_form, dialect));
+            let facts =
+                Arc::new(Facts::of_normal_form(normalized.normal_form, fingerprint, dialect));
             self.cache.insert((fingerprint, dialect), Arc::clone(&facts));
             facts
         });

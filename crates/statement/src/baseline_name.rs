@@ -1,5 +1,5 @@
-//! The name under which baselines know a table: without the date of a partition, and one name
-//! for all temporary tables. Facts keep the name as written.
+//! The name under which baselines know a table: without the date of a partition, one name for all
+//! temporary tables, and temporary names without their number. Facts keep the name as written.
 
 use std::borrow::Cow;
 
@@ -8,11 +8,13 @@ use std::borrow::Cow;
 /// A date is what ends the name after a `_`: `2026_11`, `202611`, `2026_11_27`, `20261127`, each
 /// with or without a `p` before it, or `y2026m11`, `y2026m11d27`; from 1990 to 2099, and a day
 /// that the calendar has. A year alone is no date: yearly tables are few.
+///
+/// `tmp_orders_4711`, `import_temp_8f21` lose what begins with their first digit.
 pub fn baseline_name(table: &str) -> Cow<'_, str> {
     if is_temporary(table) {
         return Cow::Borrowed("pg_temp.?");
     }
-    match date_at(table) {
+    match date_at(table).or_else(|| number_at(table)) {
         Some(at) => Cow::Owned(format!("{}?", table.get(..at).unwrap_or_default())),
         None => Cow::Borrowed(table),
     }
@@ -25,6 +27,15 @@ fn is_temporary(table: &str) -> bool {
     let digits = number.strip_prefix('_');
     number.is_empty()
         || digits.is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Where the number of a name begins that calls itself temporary.
+fn number_at(table: &str) -> Option<usize> {
+    let start = table.rfind('.').map_or(0, |dot| dot + 1);
+    let name = table.get(start..)?;
+    let digit = name.find(|next: char| next.is_ascii_digit())?;
+    let says_so = |part: &str| matches!(part, "tmp" | "temp");
+    name.get(..digit)?.split('_').any(says_so).then_some(start + digit)
 }
 
 /// Where the date that ends the name begins.
@@ -95,6 +106,8 @@ mod tests {
             ("t_y2026m11d27", "t_?"),
             ("a_2024_02_29", "a_?"),
             ("pg_temp.x", "pg_temp.?"),
+            ("tmp_orders_4711", "tmp_orders_?"),
+            ("etl.load_temp_8f21", "etl.load_temp_?"),
             ("pg_temp_12.x_202611", "pg_temp.?"),
         ];
         for (table, expected) in cases {
@@ -106,6 +119,8 @@ mod tests {
     fn other_names_stay() {
         let names = [
             "salaries_2026",
+            "template_7",
+            "attempts_2",
             "salaries",
             "log_202613",
             "log_198912",

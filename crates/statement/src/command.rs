@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::Dialect;
 use crate::lexer::Kind;
-use crate::outline::Phrase;
+use crate::token_tree::Phrase;
 use cursor::Cursor;
 use tag::{DEFINITIONS, OBJECTS, UNKNOWN, VERBS};
 

@@ -3,12 +3,15 @@
 //! # Layout
 //!
 //! `lexer` cuts text into tokens · `normalizer` writes them as the normal form, with `list`
-//! folding lists and `word` knowing the keywords · `fingerprint` names it · `outline` reads it
-//! back, for `relation` (tables), `mention` (functions, columns) and `remark` (flags) · `command`
-//! classifies by leading tokens · `baseline_name` folds dates of partitions ·
-//! `syntax` asks `sqlparser` for finer names · `facts` puts them together · `analyzer` keeps them.
+//! folding lists and `word` knowing the keywords · `fingerprint` names it · `token_tree` reads it
+//! back, for `tables`, `references` (functions, columns) and `flags` · `command` classifies by
+//! leading tokens · `baseline_name` and `baseline_form` fold names that
+//! are made anew each time · `plain` tells which statements
+//! tokens tell all of; of others `syntax` asks `sqlparser` for finer names · `facts` puts them
+//! together · `analyzer` keeps them.
 
 mod analyzer;
+mod baseline_form;
 mod baseline_name;
 mod command;
 mod comment_tag;
@@ -16,17 +19,18 @@ mod dialect;
 mod facts;
 mod fingerprint;
 mod flag;
+mod flags;
 mod lexer;
 mod list;
-mod mention;
 mod names;
 mod normalizer;
-mod outline;
-mod relation;
-mod remark;
+mod plain;
+mod references;
 mod secret;
 mod syntax;
+mod tables;
 mod targets;
+mod token_tree;
 mod word;
 
 pub use analyzer::{Analysis, Analyzer};

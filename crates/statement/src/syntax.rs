@@ -12,7 +12,7 @@ use sqlparser::parser::Parser;
 use crate::Dialect;
 use crate::lexer::{Expect, Kind, Lexer};
 use crate::names::Names;
-use crate::outline::Outline;
+use crate::token_tree::TokenTree;
 use crate::word::Role;
 use effort::is_parsed_quickly;
 use visit::Walk;
@@ -31,8 +31,8 @@ pub(crate) enum Syntax {
 }
 
 /// Parses a normal form, if it is of a size and shape to be trusted to a parser.
-pub(crate) fn parse(normal_form: &str, outline: &Outline<'_>, dialect: Dialect) -> Syntax {
-    if outline.has_code() || !is_parsed_quickly(normal_form, outline) {
+pub(crate) fn parse(normal_form: &str, tree: &TokenTree<'_>, dialect: Dialect) -> Syntax {
+    if tree.has_code() || !is_parsed_quickly(normal_form, tree) {
         return Syntax::Unparsed;
     }
     let sql = with_literals(normal_form, dialect);

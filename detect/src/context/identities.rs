@@ -430,7 +430,7 @@ fn touch(
     for table in analysis.tables() {
         see(Family::Table, text_key(&statement::baseline_name(table)));
     }
-    if let Some(fingerprint) = analysis.fingerprint {
+    if let Some(fingerprint) = analysis.baseline_fingerprint {
         see(Family::Statement, &fingerprint.to_be_bytes());
     }
     if let Some(command) = event.command.or(analysis.command()) {

@@ -6,6 +6,7 @@ pub(super) mod csvlog;
 mod forgery;
 mod interpret;
 pub(super) mod jsonlog;
+pub(super) mod logtofile;
 mod message;
 mod outcome;
 mod parameters;

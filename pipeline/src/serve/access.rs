@@ -110,7 +110,7 @@ fn audit_event(access: &Access, key: EventId, position: u64) -> AuditEvent<'_> {
         user: Some(&access.caller),
         object_kind: Some("API"),
         object: Some(access.path),
-        statement: Some(&access.question),
+        statement: Some(&access.query),
         statement_state: StatementState::Full,
         client_address: Some(&access.client_address),
         client_port: Some(access.client_port.into()),

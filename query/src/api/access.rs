@@ -31,7 +31,7 @@ pub struct Access {
     /// Path of the API.
     pub path: &'static str,
     /// The SQL, the filters, or what was to be changed.
-    pub question: String,
+    pub query: String,
     /// Rows handed out or changed, or why not.
     pub rows: Result<i64, String>,
     /// How long it took, in microseconds.
@@ -45,15 +45,15 @@ pub(super) struct Change {
     pub(super) command: &'static str,
     /// Path of the API.
     pub(super) path: &'static str,
-    /// What is to be changed, for the record; cut at [`QUESTION_CHARACTERS_MAX`].
-    pub(super) question: String,
+    /// What is to be changed, for the record; cut at [`QUERY_CHARACTERS_MAX`].
+    pub(super) query: String,
 }
 
 /// How long an answer waits to be recorded.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Most characters that are recorded of a change: refused ones may be as long as a body.
-const QUESTION_CHARACTERS_MAX: usize = 8_192;
+const QUERY_CHARACTERS_MAX: usize = 8_192;
 
 impl Service {
     /// Records a read before it is answered: an answer that leaves no trace is not given.
@@ -61,11 +61,11 @@ impl Service {
         &self,
         caller: &Caller,
         path: &'static str,
-        question: String,
+        query: String,
         begun: Timestamp,
         rows: Result<usize, String>,
     ) -> Result<(), Problem> {
-        let change = Change { command: "QUERY", path, question };
+        let change = Change { command: "QUERY", path, query };
         let access = access(caller, Action::Read, change, begun, rows);
         let sent = self.access.send_timeout(access, PATIENCE).await;
         sent.map_err(|error| match error {
@@ -95,8 +95,8 @@ impl Service {
                 Err(refusal) => Err(refusal),
             };
             let rows = done.as_ref().map(|_| 1).map_err(|problem| problem.detail().to_owned());
-            let question = change.question.chars().take(QUESTION_CHARACTERS_MAX).collect();
-            let change = Change { question, ..change };
+            let query = change.query.chars().take(QUERY_CHARACTERS_MAX).collect();
+            let change = Change { query, ..change };
             permit.send(access(&caller, Action::Write, change, begun, rows));
             done
         });
@@ -119,7 +119,7 @@ fn access(
         client_address: caller.address.ip().to_string(),
         client_port: caller.address.port(),
         path: change.path,
-        question: change.question,
+        query: change.query,
         rows: rows.map(|rows| rows as i64),
         duration_us: now().0.saturating_sub(begun.0),
     }

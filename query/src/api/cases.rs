@@ -207,11 +207,11 @@ pub(super) async fn change(
     Path(text): Path<String>,
     body: Result<Body<CaseChange>, Problem>,
 ) -> Result<Json<CaseView>, Problem> {
-    let question = match &body {
+    let query = match &body {
         Ok(Body(change)) => format!("{text} {change:?}"),
         Err(_) => text.clone(),
     };
-    let change = Change { command: "PATCH", path: "/api/v1/cases/{id}", question };
+    let change = Change { command: "PATCH", path: "/api/v1/cases/{id}", query };
     let (state, author) = (service.state.clone(), caller.name.clone());
     let deciding = async move {
         let case = id(&text)?;

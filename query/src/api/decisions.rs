@@ -205,8 +205,8 @@ async fn add<T: std::fmt::Debug + Send + 'static>(
     body: Result<Body<T>, Problem>,
     kind: impl FnOnce(T, Timestamp) -> Result<DecisionKind, Problem> + Send + 'static,
 ) -> Result<(StatusCode, Json<DecisionView>), Problem> {
-    let question = body.as_ref().map_or_else(|_| String::new(), |Body(new)| format!("{new:?}"));
-    let change = Change { command: "POST", path, question };
+    let query = body.as_ref().map_or_else(|_| String::new(), |Body(new)| format!("{new:?}"));
+    let change = Change { command: "POST", path, query };
     let (state, author) = (service.state.clone(), caller.name.clone());
     let adding = async move {
         let time = now();
@@ -225,7 +225,7 @@ async fn withdraw(
     kind: &'static str,
     text: String,
 ) -> Result<Json<DecisionView>, Problem> {
-    let change = Change { command: "DELETE", path, question: text.clone() };
+    let change = Change { command: "DELETE", path, query: text.clone() };
     let (state, author) = (service.state.clone(), caller.name.clone());
     let withdrawing = async move {
         let earlier: EventId = id(&text)?;

@@ -13,7 +13,7 @@ use super::Service;
 use super::auth::Caller;
 use super::page::{Conditions, Filter, cursor, limit, moment, now, parse_cursor};
 use super::problem::Problem;
-use crate::Question;
+use crate::SqlQuery;
 use crate::output::Output;
 
 /// Filters; all of them must hold.
@@ -78,14 +78,14 @@ pub(super) async fn events(
     let begun = now();
     let rows = limit(filter.limit)?;
     let conditions = conditions(&filter)?;
-    let question = Question {
+    let query = SqlQuery {
         sql: format!("SELECT * FROM events{} ORDER BY time DESC, id DESC", conditions.sql()),
         parameters: conditions.parameters,
         from: moment("from", filter.from.as_ref())?,
         to: moment("to", filter.to.as_ref())?,
         limit: Some(rows),
     };
-    let answer = service.engine.ask(&question, (service.view)()).await?;
+    let answer = service.engine.run(&query, (service.view)()).await?;
     let asked = format!("{filter:?}");
     service.record(&caller, "/api/v1/events", asked, begun, Ok(answer.rows())).await?;
     let mut bytes = Vec::new();

@@ -10,7 +10,7 @@ use super::Service;
 use super::auth::Caller;
 use super::page::{Conditions, Filter, limit, moment, now};
 use super::problem::Problem;
-use crate::Question;
+use crate::SqlQuery;
 use crate::output::Output;
 
 /// Filters; all of them must hold.
@@ -58,14 +58,14 @@ pub(super) async fn identities(
     let mut conditions = Conditions::default();
     conditions.equal("instance", query.instance.as_ref());
     conditions.always("coalesce(actor, \"user\") IS NOT NULL");
-    let question = Question {
+    let sql_query = SqlQuery {
         sql: format!("{SQL}{} GROUP BY 1, 2 ORDER BY events DESC, identity", conditions.sql()),
         parameters: conditions.parameters,
         from: moment("from", query.from.as_ref())?,
         to: moment("to", query.to.as_ref())?,
         limit: Some(limit(query.limit)?),
     };
-    let answer = service.engine.ask(&question, (service.view)()).await?;
+    let answer = service.engine.run(&sql_query, (service.view)()).await?;
     let asked = format!("{query:?}");
     service.record(&caller, "/api/v1/identities", asked, begun, Ok(answer.rows())).await?;
     let mut bytes = Vec::new();

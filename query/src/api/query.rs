@@ -16,9 +16,9 @@ use super::auth::Caller;
 use super::page::{moment, now};
 use super::problem::Problem;
 use crate::output::Output;
-use crate::{Answer, Question};
+use crate::{Answer, SqlQuery};
 
-/// A question.
+/// A query.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueryRequest {
@@ -54,17 +54,17 @@ pub(super) async fn query(
     let begun = now();
     let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     let request: QueryRequest = serde_json::from_slice(&body)
-        .map_err(|error| Problem::bad_request(format!("the body is no question: {error}")))?;
-    let question = Question {
+        .map_err(|error| Problem::bad_request(format!("the body is no query: {error}")))?;
+    let query = SqlQuery {
         parameters: request.params.iter().map(parameter).collect::<Result<_, _>>()?,
         from: moment("from", request.from.as_ref())?,
         to: moment("to", request.to.as_ref())?,
         limit: request.limit,
         sql: request.sql,
     };
-    let answer = service.engine.ask(&question, (service.view)()).await;
+    let answer = service.engine.run(&query, (service.view)()).await;
     let rows = answer.as_ref().map(Answer::rows).map_err(ToString::to_string);
-    service.record(&caller, "/api/v1/query", question.sql, begun, rows).await?;
+    service.record(&caller, "/api/v1/query", query.sql, begun, rows).await?;
     respond(&answer?, request.format.unwrap_or(Output::Json))
 }
 

@@ -143,7 +143,7 @@ async fn decided_by_those_who_may_and_recorded_whatever_comes_of_it() {
     assert_eq!((&freed["owner"], &freed["status"]), (&json!(null), &json!("closed")));
     let recorded = api.recorded();
     assert_eq!((recorded[0].rows.clone(), recorded[0].action), (Ok(1), Action::Write));
-    assert!(recorded[0].question.contains("announced"), "{}", recorded[0].question);
+    assert!(recorded[0].query.contains("announced"), "{}", recorded[0].query);
 }
 
 #[tokio::test]

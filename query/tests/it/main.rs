@@ -13,7 +13,7 @@ use event::{Alert, Case, CaseCause, EventId, Timestamp};
 use lake::{Lake, LakeSettings, Sharing};
 use prometheus_client::registry::Registry;
 use query::api::{Access, Probes, Readiness, Service, SourceList};
-use query::{Answer, Engine, QueryError, QuerySettings, Question};
+use query::{Answer, Engine, QueryError, QuerySettings, SqlQuery};
 use serde_json::Value;
 use state::{Scope, State};
 use tempfile::TempDir;
@@ -97,8 +97,8 @@ impl Api {
     }
 
     async fn sql(&self, sql: &str) -> Result<Answer, QueryError> {
-        let question = Question { sql: sql.to_owned(), ..Question::default() };
-        self.engine.ask(&question, self.lake.view()).await
+        let query = SqlQuery { sql: sql.to_owned(), ..SqlQuery::default() };
+        self.engine.run(&query, self.lake.view()).await
     }
 
     /// The first column of an answer, as text.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::names::Set;
 
 /// The rows of a table whose last column is a statement.
 fn rows<const N: usize>(text: &str) -> impl Iterator<Item = [&str; N]> {
@@ -57,6 +58,63 @@ fn columns_and_functions_are_as_listed() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Whether tokens and parser name the same things in a plain statement; nothing if it is not plain
+/// or no statement. After `USING` only tokens see a column.
+fn is_read_alike(sql: &str, dialect: Dialect) -> Option<bool> {
+    let mut normalizer = Normalizer::default();
+    let normal_form = normalizer.normalize(sql, dialect).normal_form;
+    let tree = TokenTree::of(normal_form, dialect);
+    let (tokens, plain) = names_of_tokens(&tree.phrases());
+    let Syntax::Rows(parser) = syntax::parse(normal_form, &tree, dialect) else { return None };
+    let hides = parser.columns.iter().any(|column| !tokens.columns.contains(column));
+    let same = |one: Set, other: Set| one.into_vec() == other.into_vec();
+    let columns =
+        normal_form.contains(" using ") || tokens.columns.iter().eq(parser.columns.iter());
+    let alike = same(tokens.read, parser.read)
+        && same(tokens.written, parser.written)
+        && same(tokens.functions, parser.functions)
+        && columns
+        && !hides;
+    plain.then_some(alike)
+}
+
+#[test]
+fn plain_statements_need_no_parser() {
+    let text = include_str!("../../../../testdata/statements/facts.tsv");
+    let mut plain = 0;
+    for [dialect, .., sql] in rows::<6>(text) {
+        let alike = is_read_alike(sql, dialect.parse().expect("a dialect"));
+        assert_ne!(alike, Some(false), "{sql}");
+        plain += usize::from(alike.is_some());
+    }
+    assert!(plain > 40, "{plain}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    /// Words of plain statements in any order: where a parser understands them, it finds no other
+    /// names than the tokens tell.
+    #[test]
+    fn what_seems_plain_is_read_alike(
+        head in proptest::sample::select(&[
+            "select a from t where", "select a, b from t", "select", "update t set a = 1",
+            "insert into t (a, b) values (1, f(c))", "delete from t where", "select * from s.t x",
+        ][..]),
+        tail in proptest::collection::vec(proptest::sample::select(&[
+            "a", "b", "t", "x", "x.a", "s.t", "f", "(", ")", ",", "=", "*", "+", "1", "'v'", "and",
+            "or", "not", "null", "is", "in", "as", "from", "join", "on", "using", "where", "order",
+            "by", "group", "limit", "set", "left", "returning", "default", "values", "\"q\"", ".",
+            "between", "like", "distinct", "having", "cross", "coalesce", "desc", "all", "first",
+        ][..]), 0..12),
+    ) {
+        let sql = format!("{head} {}", tail.join(" "));
+        for dialect in [Dialect::PostgreSql, Dialect::MySql] {
+            prop_assert_ne!(is_read_alike(&sql, dialect), Some(false), "{}", sql);
+        }
+    }
 }
 
 /// Shapes that make parsers recurse, backtrack or build deep trees, below and above the limits

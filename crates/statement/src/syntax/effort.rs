@@ -1,7 +1,7 @@
 //! What a parser would have to do for a text, estimated from its tokens before it is asked.
 
 use crate::lexer::Kind;
-use crate::outline::{Item, Outline};
+use crate::token_tree::{Item, TokenTree};
 use crate::word::Role;
 
 /// Larger normal forms are not parsed: their literals are gone already, so they are machine-made.
@@ -16,9 +16,9 @@ const STEPS_MAX: u64 = 1 << 14;
 /// Whether a parser reads this in good time. Within calls, subscripts, `CASE`, `INTERVAL` and
 /// runs of prefixes it tries two ways at each level, so `f(g(h(…)))` costs eight times `…`;
 /// the text of an attacker would keep it busy for ever.
-pub(super) fn is_parsed_quickly(normal_form: &str, outline: &Outline<'_>) -> bool {
+pub(super) fn is_parsed_quickly(normal_form: &str, tree: &TokenTree<'_>) -> bool {
     let mut effort = Effort::default();
-    let items = outline.items();
+    let items = tree.items();
     normal_form.len() <= BYTES_MAX && (0..items.len()).all(|at| effort.add(items, at))
 }
 

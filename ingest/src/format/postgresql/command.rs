@@ -16,22 +16,9 @@ pub(crate) fn prepared(detail: &str) -> Option<(&'static str, Action)> {
 
 /// The action of a command tag, such as `CREATE TABLE`.
 pub(crate) fn action_of(tag: &str) -> Action {
-    action(CommandClass::of_tag(tag))
+    crate::format::action(CommandClass::of_tag(tag))
 }
 
 fn known(command: Command) -> Option<(&'static str, Action)> {
-    command.is_known().then(|| (command.tag, action(command.class)))
-}
-
-fn action(class: CommandClass) -> Action {
-    match class {
-        CommandClass::Read => Action::Read,
-        CommandClass::Write => Action::Write,
-        CommandClass::Define => Action::Define,
-        CommandClass::Grant => Action::Grant,
-        CommandClass::Call => Action::Call,
-        CommandClass::Set => Action::Set,
-        CommandClass::Admin => Action::Admin,
-        CommandClass::Other => Action::Other,
-    }
+    command.is_known().then(|| (command.tag, crate::format::action(command.class)))
 }

@@ -2,7 +2,7 @@
 
 use crate::flag::{Flag, FlagSet};
 use crate::lexer::Kind;
-use crate::outline::Phrase;
+use crate::token_tree::Phrase;
 
 /// Around the name in `set_config(…)`.
 const NAME_TOKENS_MAX: usize = 32;

@@ -10,14 +10,14 @@ mod table;
 
 use crate::flag::{Flag, FlagSet};
 use crate::names::Names;
-use crate::outline::{Outline, Phrase};
+use crate::token_tree::{Phrase, TokenTree};
 
 pub(crate) use table::writes_only_temporary;
 
 /// All flags that the tokens tell.
-pub(crate) fn flags(outline: &Outline<'_>, phrases: &[Phrase<'_>]) -> FlagSet {
+pub(crate) fn of_tokens(tree: &TokenTree<'_>, phrases: &[Phrase<'_>]) -> FlagSet {
     let mut flags = FlagSet::default();
-    if outline.is_stacked() {
+    if tree.is_stacked() {
         flags.insert(Flag::Stacked);
     }
     for phrase in phrases {
@@ -26,7 +26,7 @@ pub(crate) fn flags(outline: &Outline<'_>, phrases: &[Phrase<'_>]) -> FlagSet {
         setting::flags(phrase, &mut flags);
         privilege::flags(phrase, &mut flags);
     }
-    let in_code = outline.has_code();
+    let in_code = tree.has_code();
     if in_code && phrases.iter().any(|phrase| phrase.has_any(&["execute"])) {
         flags.insert(Flag::DynamicSql);
     }
@@ -34,7 +34,7 @@ pub(crate) fn flags(outline: &Outline<'_>, phrases: &[Phrase<'_>]) -> FlagSet {
 }
 
 /// Adds the flags of what is named.
-pub(crate) fn names(names: &Names, flags: &mut FlagSet) {
+pub(crate) fn of_names(names: &Names, flags: &mut FlagSet) {
     for name in names.functions.iter() {
         function::flags(name, flags);
     }

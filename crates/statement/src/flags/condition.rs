@@ -3,7 +3,7 @@
 //! The normal form has `?` for each literal, so `? = ?` counts although it may be false: `1 = 0`.
 
 use crate::lexer::Kind;
-use crate::outline::Phrase;
+use crate::token_tree::Phrase;
 
 /// Parentheses and `NOT` before one condition.
 const OPENERS_MAX: usize = 16;

@@ -3,7 +3,7 @@
 use crate::command::object_at;
 use crate::flag::{Flag, FlagSet};
 use crate::lexer::Kind;
-use crate::outline::Phrase;
+use crate::token_tree::Phrase;
 
 /// Extensions that reach host or network; those of untrusted languages come on top.
 const EXTENSIONS: &[&str] = &[

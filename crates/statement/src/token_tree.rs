@@ -15,11 +15,11 @@ pub(crate) struct Item<'a> {
 }
 
 /// All tokens of a normal form.
-pub(crate) struct Outline<'a> {
+pub(crate) struct TokenTree<'a> {
     items: Vec<Item<'a>>,
 }
 
-impl<'a> Outline<'a> {
+impl<'a> TokenTree<'a> {
     pub(crate) fn of(normal_form: &'a str, dialect: Dialect) -> Self {
         let mut lexer = Lexer::new(normal_form.as_bytes(), dialect);
         let mut items: Vec<Item<'a>> = Vec::new();

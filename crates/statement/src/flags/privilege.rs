@@ -3,7 +3,7 @@
 use crate::command::object_at;
 use crate::flag::{Flag, FlagSet};
 use crate::lexer::Kind;
-use crate::outline::Phrase;
+use crate::token_tree::Phrase;
 
 const PREDEFINED: &[&str] = &[
     "pg_execute_server_program",

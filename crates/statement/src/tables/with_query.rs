@@ -1,7 +1,7 @@
 //! The names of `WITH` queries and where they hide tables of the same name.
 
 use crate::lexer::Kind;
-use crate::outline::Phrase;
+use crate::token_tree::Phrase;
 
 /// Looked up for each table, hence few.
 const QUERIES_MAX: usize = 256;

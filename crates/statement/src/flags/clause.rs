@@ -3,8 +3,8 @@
 use crate::command::main_verb_at;
 use crate::flag::{Flag, FlagSet};
 use crate::lexer::Kind;
-use crate::outline::Phrase;
-use crate::relation::is_update;
+use crate::tables::is_update;
+use crate::token_tree::Phrase;
 
 use super::condition::{Truth, always_true, is_comparison, is_or_operator, is_tautology};
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::command::object_at;
 use crate::lexer::Kind;
 use crate::names::Names;
-use crate::outline::Phrase;
+use crate::token_tree::Phrase;
 use with_query::WithQueries;
 
 /// Around one table; keeps the cost of hostile nesting linear.
@@ -51,7 +51,7 @@ const TABLES_GO_ON: &[&str] = &[
 ];
 
 /// Finds the tables of one phrase.
-pub(crate) struct Relations<'o> {
+pub(crate) struct Tables<'o> {
     phrase: &'o Phrase<'o>,
     with_queries: WithQueries<'o>,
     using_lists_tables: bool,
@@ -79,9 +79,9 @@ enum Access {
     Write,
 }
 
-impl<'o> Relations<'o> {
+impl<'o> Tables<'o> {
     pub(crate) fn find(phrase: &'o Phrase<'o>, names: &mut Names) -> Self {
-        let mut relations = Self {
+        let mut tables = Self {
             phrase,
             with_queries: WithQueries::find(phrase),
             using_lists_tables: phrase.has_any(&["delete", "merge"]),
@@ -90,28 +90,28 @@ impl<'o> Relations<'o> {
             taken: vec![false; phrase.len()],
             aliases: Vec::new(),
         };
-        relations.with_queries.take(&mut relations.taken);
-        relations.definition(names);
+        tables.with_queries.take(&mut tables.taken);
+        tables.definition(names);
         let mut levels = vec![Level::default()];
         for at in 0..phrase.len() {
             let Some(level) = levels.last_mut() else { break };
             match phrase.kind(at) {
                 Kind::Open | Kind::BracketOpen => {
-                    let in_tables = relations.table_openers.get(at) == Some(&true);
+                    let in_tables = tables.table_openers.get(at) == Some(&true);
                     levels.push(Level { opener: Some(at), in_tables });
                 }
                 Kind::Close | Kind::BracketClose if level.opener.is_some() => {
                     levels.pop();
                 }
-                Kind::Comma if level.in_tables => relations.one(at + 1, Access::Read, names),
+                Kind::Comma if level.in_tables => tables.one(at + 1, Access::Read, names),
                 Kind::Word if phrase.kind_before(at) != Kind::Dot => {
-                    relations.clause(at, level, names);
+                    tables.clause(at, level, names);
                 }
                 _ => {}
             }
         }
-        std::mem::take(&mut relations.targets).into_iter().for_each(|n| names.written.insert(n));
-        relations
+        std::mem::take(&mut tables.targets).into_iter().for_each(|n| names.written.insert(n));
+        tables
     }
 
     fn clause(&mut self, at: usize, level: &mut Level, names: &mut Names) {

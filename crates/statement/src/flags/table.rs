@@ -3,7 +3,7 @@
 use crate::command::object_at;
 use crate::flag::{Flag, FlagSet};
 use crate::names::Names;
-use crate::outline::Phrase;
+use crate::token_tree::Phrase;
 
 /// Who owns a row here owns the database.
 const GUARDED: &[&str] = &[

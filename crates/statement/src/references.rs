@@ -2,8 +2,8 @@
 
 use crate::lexer::Kind;
 use crate::names::Names;
-use crate::outline::Phrase;
-use crate::relation::Relations;
+use crate::tables::Tables;
+use crate::token_tree::Phrase;
 use crate::word::Role;
 
 /// What looks like a call and is none: types with a length, clauses with a list.
@@ -91,8 +91,13 @@ const NO_COLUMNS: &[&str] = &[
     "index",
 ];
 
+/// Whether the bare `word` is part of a clause where it is no column.
+pub(crate) fn is_clause_word(word: &str) -> bool {
+    NO_COLUMNS.contains(&word) || NO_FUNCTIONS.contains(&word)
+}
+
 /// Adds the functions of the phrase; all of them, whatever the statement.
-pub(crate) fn functions(phrase: &Phrase<'_>, relations: &Relations<'_>, names: &mut Names) {
+pub(crate) fn functions(phrase: &Phrase<'_>, tables: &Tables<'_>, names: &mut Names) {
     if is_maintenance(phrase) {
         return;
     }
@@ -102,7 +107,7 @@ pub(crate) fn functions(phrase: &Phrase<'_>, relations: &Relations<'_>, names: &
         if part && phrase.kind_before(at) != Kind::Dot {
             start = at;
         }
-        if !part || phrase.kind(at + 1) != Kind::Open || relations.taken.get(at) == Some(&true) {
+        if !part || phrase.kind(at + 1) != Kind::Open || tables.taken.get(at) == Some(&true) {
             continue;
         }
         let before = phrase.word_before(start);
@@ -129,13 +134,13 @@ fn is_maintenance(phrase: &Phrase<'_>) -> bool {
 }
 
 /// Adds the columns of a statement that reads or writes rows.
-pub(crate) fn columns(phrase: &Phrase<'_>, relations: &Relations<'_>, names: &mut Names) {
+pub(crate) fn columns(phrase: &Phrase<'_>, tables: &Tables<'_>, names: &mut Names) {
     let verbs = ["select", "with", "insert", "update", "delete", "merge", "replace", "copy"];
     let reads = verbs.contains(&phrase.word(0)) || phrase.kind(0) == Kind::Open;
     if !reads && !phrase.has_any(&["select"]) {
         return;
     }
-    let mut aliases = relations.aliases.clone();
+    let mut aliases = tables.aliases.clone();
     aliases.sort_unstable();
     for at in 0..phrase.len() {
         if phrase.get(at).is_some_and(|item| item.text == "*") && is_wildcard(phrase, at) {
@@ -151,7 +156,7 @@ pub(crate) fn columns(phrase: &Phrase<'_>, relations: &Relations<'_>, names: &mu
                 // `interval ? day`
                 || phrase.kind_before(at) == Kind::Parameter);
         let after_dot = phrase.kind_before(at) == Kind::Dot;
-        let not_column = relations.taken.get(at) == Some(&true)
+        let not_column = tables.taken.get(at) == Some(&true)
             || (!after_dot && (keyword || aliases.binary_search(&name).is_ok()))
             || phrase.kind_before(at) == Kind::Cast
             || phrase.word_before(at) == "as"
