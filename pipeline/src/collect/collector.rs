@@ -245,9 +245,10 @@ impl Collector {
         let fed = turn.fed.iter().filter_map(|(key, end)| self.source.position(*key, *end));
         let mut files: Vec<_> = fed.filter_map(Position::into_file).collect();
         let before = self.progress.source(&self.name).unwrap_or_default().files;
+        // Nothing is removed that the checkpoint before this one, should it be needed, wants.
+        let read: Vec<_> = before.iter().cloned().map(Position::File).collect();
         files.extend(before.into_iter().filter(|file| !turn.fed.contains_key(&file.key)));
         files.sort_by_key(|file| file.key);
-        let durable: Vec<_> = files.iter().cloned().map(Position::File).collect();
         let kept = SourceCheckpoint { log, files, stream };
         match self.progress.keep(&self.name, kept) {
             Ok(wanted) => {
@@ -260,7 +261,7 @@ impl Collector {
                     Ok::<(), bus::BusError>(())
                 })?;
                 // What stays this time goes the next.
-                if let Err(error) = self.source.persisted(&durable) {
+                if let Err(error) = self.source.persisted(&read) {
                     tracing::warn!(source = self.name, %error, "read spool files stay");
                 }
                 Ok(())
