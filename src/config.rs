@@ -127,4 +127,43 @@ mod tests {
         let wrong = parse(&twice, none()).expect_err("two of one name");
         assert!(format!("{wrong:#}").contains("two sources are called `a`"), "{wrong:#}");
     }
+
+    #[test]
+    fn a_source_reads_one_thing() {
+        let refused = |source: &str| {
+            let text = format!("[[sources]]\nname = \"orders\"\n{source}");
+            parse(&text, none()).map_or_else(|error| format!("{error:#}"), |_| String::new())
+        };
+        assert_eq!(refused("stdin = {}"), "");
+        assert_eq!(refused("syslog_tcp.listen = \"127.0.0.1:6514\""), "");
+        let nothing = refused("");
+        assert!(nothing.contains("source `orders`: it has no files.paths; name"), "{nothing}");
+        let two = refused("files.paths = [\"/log\"]\nsyslog_tcp = {}");
+        assert!(two.contains("`orders`: it has files.paths and syslog_tcp; keep one"), "{two}");
+        let two = refused("stdin = {}\nsyslog_tcp = {}");
+        assert!(two.contains("stdin and syslog_tcp; keep one"), "{two}");
+        let zero = refused("stdin.spool_bytes_max = 0");
+        assert!(zero.contains("stdin.spool_bytes_max is 0; allow"), "{zero}");
+        let twice = refused("stdin = {}\n[[sources]]\nname = \"b\"\nstdin = {}");
+        assert!(twice.contains("`orders` and `b` have stdin"), "{twice}");
+    }
+
+    #[test]
+    fn the_file_shows_the_settings_of_every_source() {
+        let example = |key: &str| {
+            let is_of = |line: &&str| line.starts_with(key) || line.starts_with("log.");
+            let lines = DEFAULTS.lines().filter_map(|line| line.strip_prefix("# "));
+            let lines: Vec<&str> = lines.filter(is_of).collect();
+            format!("[[sources]]\nname = \"orders\"\n{}", lines.join("\n"))
+        };
+        for key in ["files.", "stdin.", "syslog_tcp."] {
+            let text = example(key);
+            let settings = parse(&text, none()).expect(key);
+            let all: Table = to_toml(&settings).expect("TOML").parse().expect("TOML");
+            let shown: Table = toml::from_str(&text).expect("TOML");
+            let name = key.trim_end_matches('.');
+            let of = |table: &Table| table["sources"][0][name].as_table().expect("a table").clone();
+            assert_eq!(missing(&of(&all), &of(&shown), key.to_owned()), Vec::<String>::new());
+        }
+    }
 }

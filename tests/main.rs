@@ -16,6 +16,7 @@ mod full_disk;
 mod habits;
 mod history;
 mod kafka;
+mod network_source;
 mod permission;
 mod postgresql;
 mod processes;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, ensure};
 use bus::{Bus, BusKind, EmbeddedBus};
-use ingest::source::{FileSource, FileSourceMode};
+use ingest::source::{FileSourceMode, Start};
 use lake::{LakeError, LakeReader};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,7 @@ struct Shared {
     published: Published,
     board: SourceBoard,
     append_bytes_max: usize,
+    folder: DataFolder,
 }
 
 impl Collecting {
@@ -80,6 +81,7 @@ impl Collecting {
             published,
             board,
             append_bytes_max: settings.bus.queue_bytes as usize,
+            folder: folder.clone(),
         };
         let mut collectors = Vec::new();
         for source in &settings.sources {
@@ -127,20 +129,21 @@ impl Shared {
         let kept = self.progress.source(&source.name);
         let files = self.progress.files(&source.name, self.ingested.as_ref());
         let stream = source.stream(kept.as_ref().map(|kept| kept.stream.as_slice()))?;
-        let (opened, items) = FileSource::spawn(
-            source.files.clone(),
-            source.instance(),
-            &files,
-            FileSourceMode::Follow,
-            stop.clone(),
-        )
-        .with_context(|| format!("the source `{}`", source.name))?;
+        let kind = source.kind();
+        let opened = kind.open(Start {
+            name: source.instance(),
+            spool: &self.folder.spool(&source.name),
+            positions: &files,
+            mode: FileSourceMode::Follow,
+            shutdown: stop.clone(),
+        });
+        let opened = opened.with_context(|| format!("the source `{}`", source.name))?;
         Ok(Collector {
             name: source.name.clone(),
             instance: source.instance().to_owned(),
             stream,
-            items,
-            positions: opened.positions(),
+            source: opened,
+            is_spooled: kind.is_spooled(),
             log: self.log.clone(),
             partitions: self.partitions,
             runtime: Handle::current(),

@@ -57,6 +57,11 @@ impl DataFolder {
         self.0.join("spill")
     }
 
+    /// What a source has received and nobody has read yet.
+    pub fn spool(&self, source: &str) -> PathBuf {
+        self.0.join("spool").join(source)
+    }
+
     /// How far the sources of `run` are read.
     pub fn sources(&self) -> PathBuf {
         self.0.join("sources.checkpoint")

@@ -54,6 +54,13 @@ impl Settings {
             ensure!(!again, "two sources are called `{name}`; give each its own name");
             source.check().with_context(|| format!("the source `{name}`"))?;
         }
+        let piped = self.sources.iter().filter(|source| source.stdin.is_some());
+        let piped: Vec<&str> = piped.map(|source| source.name.as_str()).collect();
+        ensure!(
+            piped.len() < 2,
+            "the sources `{}` have stdin; there is one standard input, keep it in one of them",
+            piped.join("` and `")
+        );
         self.bus.check()?;
         let levels = 1..=22;
         ensure!(

@@ -12,8 +12,6 @@ use anyhow::{Context, bail};
 use clap::Args;
 use event::Alert;
 use event::alert::Severity;
-use ingest::LogSettings;
-use ingest::source::FileSourceSettings;
 use pipeline::{DataFolder, Pipeline, Role, Settings, SourceSettings, clock};
 use simulate::{Attack, Company, Simulation};
 
@@ -62,15 +60,8 @@ impl Demo {
         std::fs::create_dir_all(&log).context("the demo's log folder cannot be made")?;
         history(&mut simulation, &log)?;
         let mut config = Settings { data: self.data.join("data"), ..Settings::default() };
-        let source = SourceSettings {
-            name: "shop".to_owned(),
-            instance: Some("shop-db".to_owned()),
-            files: FileSourceSettings {
-                paths: vec![log.display().to_string()],
-                ..FileSourceSettings::default()
-            },
-            log: LogSettings::default(),
-        };
+        let paths = vec![log.display().to_string()];
+        let source = SourceSettings::of_files("shop", "shop-db", paths);
         let folder = DataFolder::open(&config.data)?;
         let summary = super::ingest::run(&config, &source, &folder, "learning")?;
         tell(&format!(

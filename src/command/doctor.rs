@@ -10,6 +10,7 @@ use anyhow::Context;
 use bus::{BusError, BusKind};
 use clap::Args;
 use detect::RuleSet;
+use ingest::source::SourceKind;
 use lake::{Lake, Sharing};
 use pipeline::{Calibration, DataFolder, ProcessReport, Settings, SourceSettings, clock};
 use query::api::PartitionLag;
@@ -283,6 +284,24 @@ fn calibration(model: &Calibration) -> String {
 
 fn examine_source(source: &SourceSettings, findings: &mut Vec<Finding>) {
     let name = &source.name;
+    if let SourceKind::SyslogTcp(syslog) = source.kind() {
+        let what = format!("source {name}: syslog over TCP at {}", syslog.listen);
+        findings.push(match TcpListener::bind(syslog.listen) {
+            Ok(_) => Finding::good(what),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                Finding::good(format!("{what} (in use, by `run` or by another program)"))
+            }
+            Err(error) => {
+                let cure = "set syslog_tcp.listen to an address of this machine";
+                Finding::bad(what, format!("{error}; {cure}"))
+            }
+        });
+        return;
+    }
+    if source.kind().is_spooled() {
+        findings.push(Finding::good(format!("source {name}: standard input")));
+        return;
+    }
     let files = match ingest::source::list(&source.files) {
         Ok(files) => files,
         Err(error) => {

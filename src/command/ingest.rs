@@ -10,7 +10,6 @@ use anyhow::Context;
 use clap::Args;
 use event::vocabulary::CaseChange;
 use ingest::LogSettings;
-use ingest::source::FileSourceSettings;
 use pipeline::{DataFolder, Settings, SourceSettings, Summary, backfill};
 
 use super::WrongUsage;
@@ -64,12 +63,8 @@ impl Ingest {
         )
         .context(WrongUsage)?;
         let paths = self.files.iter().map(|file| file.display().to_string()).collect();
-        let source = SourceSettings {
-            name: self.instance.clone(),
-            instance: Some(self.instance),
-            files: FileSourceSettings { paths, ..FileSourceSettings::default() },
-            log,
-        };
+        let files = SourceSettings::of_files(&self.instance, &self.instance, paths);
+        let source = SourceSettings { log, ..files };
         let folder = DataFolder::open(&config.data)?;
         let summary = run(&config, &source, &folder, "reading")?;
         if self.json {

@@ -62,6 +62,14 @@ impl Position {
             | Self::Topic { stream, .. } => *stream,
         }
     }
+
+    /// The position in a file, if it is one.
+    pub fn into_file(self) -> Option<FilePosition> {
+        match self {
+            Self::File(position) => Some(position),
+            _ => None,
+        }
+    }
 }
 
 /// Something that yields bytes of streams, each with its key and position. It promises that the
@@ -114,7 +122,7 @@ pub enum SourceError {
 
 /// Where a source begins, and what it may use.
 pub struct Start<'a> {
-    /// Name of the source; part of every key.
+    /// Name of the server that it is of; part of every key.
     pub name: &'a str,
     /// A folder of its own, for what it must spool.
     pub spool: &'a Path,
@@ -127,6 +135,20 @@ pub struct Start<'a> {
 }
 
 impl SourceKind {
+    /// What it reads, as the operator named it.
+    pub fn places(&self) -> Vec<String> {
+        match self {
+            Self::Files(settings) => settings.paths.clone(),
+            Self::Stdin(_) => vec!["standard input".to_owned()],
+            Self::SyslogTcp(settings) => vec![format!("syslog over TCP at {}", settings.listen)],
+        }
+    }
+
+    /// Whether it keeps what it receives in files until that is read.
+    pub fn is_spooled(&self) -> bool {
+        !matches!(self, Self::Files(_))
+    }
+
     /// Starts the source.
     pub fn open(&self, start: Start<'_>) -> Result<Box<dyn Source>, SourceError> {
         let open = |bytes_max| {
@@ -177,10 +199,7 @@ impl Source for Followed {
 
     fn persisted(&mut self, positions: &[Position]) -> io::Result<()> {
         let Some(folder) = &self.spool else { return Ok(()) };
-        let files = positions.iter().filter_map(|position| match position {
-            Position::File(file) => Some(file.clone()),
-            _ => None,
-        });
+        let files = positions.iter().cloned().filter_map(Position::into_file);
         spool::remove_read(folder, &files.collect::<Vec<_>>())
     }
 }

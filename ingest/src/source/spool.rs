@@ -68,7 +68,9 @@ pub(super) fn remove_read(folder: &Path, durable: &[FilePosition]) -> io::Result
     for (_, path) in segments {
         let metadata = fs::metadata(&path)?;
         let is_read = durable.iter().any(|position| {
-            (position.device, position.inode) == (metadata.dev(), metadata.ino())
+            // An inode is given to another file once its own is removed; a name never is.
+            Path::new(&position.path) == path
+                && (position.device, position.inode) == (metadata.dev(), metadata.ino())
                 && position.offset >= metadata.len()
         });
         if is_read || metadata.len() == 0 {
@@ -119,6 +121,10 @@ mod tests {
         let mut position = FilePosition::default();
         (position.device, position.inode) = (metadata.dev(), metadata.ino());
         position.offset = 5;
+        position.path = "removed/00000000000000000000.log".to_owned();
+        remove_read(folder.path(), &[position.clone()]).expect("another file had this inode");
+        assert!(again.is_full().expect("listed"));
+        position.path = first.display().to_string();
         remove_read(folder.path(), &[position]).expect("removed");
         assert!(!again.is_full().expect("listed"));
     }

@@ -9,10 +9,9 @@ use anyhow::{Context, bail};
 use bus::{EmbeddedBus, Record};
 use event::{EventBatch, EventId};
 use futures::future::try_join_all;
-use ingest::source::{FileData, FilePositions, Notice, SourceItem};
+use ingest::source::{FileData, Notice, Position, Source, SourceItem};
 use ingest::{Decoded, Stream};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use super::envelope::Envelope;
@@ -36,8 +35,9 @@ pub struct Collector {
     pub name: String,
     pub instance: String,
     pub stream: Stream,
-    pub items: Receiver<SourceItem>,
-    pub positions: FilePositions,
+    pub source: Box<dyn Source>,
+    /// Its files are the program's own, which removes them.
+    pub is_spooled: bool,
     pub log: EmbeddedBus,
     pub partitions: u32,
     pub runtime: Handle,
@@ -125,10 +125,10 @@ impl Collector {
         &mut self,
         until: Instant,
     ) -> Result<Option<SourceItem>, tokio::time::error::Elapsed> {
-        if let Ok(item) = self.items.try_recv() {
+        let items = self.source.items();
+        if let Ok(item) = items.try_recv() {
             return Ok(Some(item));
         }
-        let items = &mut self.items;
         self.runtime.block_on(async { tokio::time::timeout_at(until.into(), items.recv()).await })
     }
 
@@ -150,6 +150,9 @@ impl Collector {
                 tracing::info!(source = self.name, "{notice}");
             }
             Notice::Rotated { .. } | Notice::Forgotten { .. } => {
+                tracing::debug!(source = self.name, "{notice}");
+            }
+            Notice::Removed { .. } | Notice::Lost { unread_bytes: 0, .. } if self.is_spooled => {
                 tracing::debug!(source = self.name, "{notice}");
             }
             _ => {
@@ -239,9 +242,11 @@ impl Collector {
         }
         let log = (0..self.partitions).map(|partition| self.log.end(partition).0).collect();
         let stream = self.stream.snapshot();
-        let fed: Vec<(EventId, u64)> = turn.fed.iter().map(|(k, end)| (*k, *end)).collect();
-        let mut files = self.positions.positions_at(&fed);
+        let fed = turn.fed.iter().filter_map(|(key, end)| self.source.position(*key, *end));
+        let mut files: Vec<_> = fed.filter_map(Position::into_file).collect();
         let before = self.progress.source(&self.name).unwrap_or_default().files;
+        // Nothing is removed that the checkpoint before this one, should it be needed, wants.
+        let read: Vec<_> = before.iter().cloned().map(Position::File).collect();
         files.extend(before.into_iter().filter(|file| !turn.fed.contains_key(&file.key)));
         files.sort_by_key(|file| file.key);
         let kept = SourceCheckpoint { log, files, stream };
@@ -255,6 +260,10 @@ impl Collector {
                     }
                     Ok::<(), bus::BusError>(())
                 })?;
+                // What stays this time goes the next.
+                if let Err(error) = self.source.persisted(&read) {
+                    tracing::warn!(source = self.name, %error, "read spool files stay");
+                }
                 Ok(())
             }
             // The one before still holds; the log has what was published since.
