@@ -160,7 +160,7 @@ impl ServerAudit {
         loop {
             match closing_quote(&window[from..length]) {
                 Some(_) => return Frame::Record(length),
-                // An escape is never parted: the newline behind a lone backslash is its second half.
+                // No escape is parted: a newline behind a backslash is its second half.
                 None => from = length,
             }
             let rest = &window[length..];
