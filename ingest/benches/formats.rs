@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p ingest`; divan counts items as records.
 
+use std::path::Path;
+
 use divan::counter::{BytesCount, ItemsCount};
 use event::{EventId, Timestamp};
 use ingest::{Stream, StreamSettings};
@@ -126,11 +128,24 @@ fn pgbench(bencher: divan::Bencher<'_, '_>, format: &str) {
         "postgresql_csvlog" => csvlog(),
         "postgresql_jsonlog" => jsonlog(),
         "postgresql_stderr" => stderr(),
-        _ => syslog(),
+        "postgresql_syslog" => syslog(),
+        other => unreachable!("the arguments name {other}"),
     };
     bencher.counter(ItemsCount::new(RECORDS)).bench_local(|| {
         assert_eq!(read(format, &log), RECORDS as usize);
     });
+}
+
+/// Every format: its largest capture of a real server.
+#[divan::bench(args = ingest::format_names(), sample_count = 20, sample_size = 20)]
+fn captures(bencher: divan::Bencher<'_, '_>, format: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/formats").join(format);
+    let entries = std::fs::read_dir(folder).expect("every format has captures");
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    let logs = paths.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    let largest = logs.map(|path| std::fs::read(path).expect("readable")).max_by_key(Vec::len);
+    let log = largest.expect("every format has captures");
+    bencher.counter(BytesCount::new(log.len())).bench_local(|| read(format, &log));
 }
 
 #[divan::bench(args = [17_000, 100_000], sample_count = 10, sample_size = 1)]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use ingest::Stream;
 use serde_json::Value;
 
-use crate::support::{captures_of, read, settings_of};
+use crate::support::{Output, captures_of, file, read, received, settings_of};
 
 const FORMAT: &str = "postgresql_csvlog";
 
@@ -33,4 +34,32 @@ fn records_after_damage_keep_their_texts() {
         }
     }
     assert!(recovered > 100 && quoted > 10, "{recovered} events came after damage");
+}
+
+/// Of a line that does not end each format keeps no more than a record may have.
+#[test]
+fn a_line_without_end_is_not_held() {
+    const RECORD_BYTES_MAX: usize = 64 << 10;
+    for format in ingest::format_names() {
+        for (topic, path) in captures_of(format).into_iter().take(1) {
+            let mut settings = settings_of(Some(format), &topic);
+            settings.record_bytes_max = RECORD_BYTES_MAX;
+            let log = std::fs::read(path).expect("readable");
+            let mut stream = Stream::new(settings);
+            let mut output = Output::default();
+            stream.feed(file(), 0, &log, false, received());
+            output.drain(&mut stream, true);
+            let before = stream.snapshot().len();
+            let mut at = log.len() as u64;
+            for _ in 0..64 {
+                let piece = [b'x'; 50_000];
+                stream.feed(file(), at, &piece, false, received());
+                output.drain(&mut stream, true);
+                at += piece.len() as u64;
+                let held = stream.snapshot().len().saturating_sub(before);
+                assert!(held < 3 * RECORD_BYTES_MAX, "{format} holds {held} bytes");
+            }
+            assert!(!output.rejects.is_empty(), "{format}");
+        }
+    }
 }

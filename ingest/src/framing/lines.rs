@@ -22,6 +22,13 @@ pub(crate) fn line_length(input: &[u8], end: bool) -> Option<usize> {
     newline.or(end.then_some(input.len()))
 }
 
+/// Likewise, but a line longer than `limit` is handed out in parts, so that none is held whole.
+pub(crate) fn part_length(input: &[u8], end: bool, limit: usize) -> Option<usize> {
+    let window = &input[..input.len().min(limit)];
+    let newline = memchr::memchr(b'\n', window).map(|newline| newline + 1);
+    newline.or((input.len() > limit || end).then_some(window.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -188,10 +188,9 @@ impl Format for Jsonlog {
                     continue;
                 }
                 frame @ Frame::Record(length) => (frame, length),
-                frame => match lines::line_length(rest, end_of_input) {
-                    Some(length) => (frame, length),
-                    None => break,
-                },
+                Frame::Partial => break,
+                // A line without end is handed back in parts.
+                frame => (frame, rest.len().min(self.record_bytes_max)),
             };
             let position = out.offset() + start as u64;
             let line = rest[..length].trim_ascii();

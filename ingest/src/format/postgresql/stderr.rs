@@ -12,6 +12,7 @@ use super::prefix::{Line, Prefix};
 use super::prefix_guess;
 use super::text_record::{Envelope, TextReader, TextRecord, begins, lossy};
 use crate::format::{Format, Registration, byte_order_mark_length};
+use crate::framing::lines;
 use crate::parsed::Parsed;
 use crate::stream::StreamSettings;
 
@@ -94,10 +95,8 @@ impl Stderr {
         let mut open: Option<Open<'_>> = None;
         let mut start = 0;
         while start < input.len() {
-            let newline = memchr::memchr(b'\n', &input[start..]);
-            let Some(next) = newline.map(|at| start + at + 1).or(end.then_some(input.len())) else {
-                break;
-            };
+            let part = lines::part_length(&input[start..], end, self.record_bytes_max);
+            let Some(next) = part.map(|length| start + length) else { break };
             let line = &input[start..next];
             let is_long =
                 open.as_ref().is_some_and(|open| next - open.start > self.record_bytes_max);

@@ -15,6 +15,7 @@ use super::prefix::Prefix;
 use super::prefix_guess;
 use super::text_record::{Envelope, SECOND_RECORD, TextReader, TextRecord, begins, lossy};
 use crate::format::{Format, Registration, byte_order_mark_length};
+use crate::framing::lines;
 use crate::parsed::Parsed;
 use crate::stream::StreamSettings;
 
@@ -272,10 +273,12 @@ impl Format for Syslog {
                 let Some(length) = self.decide(&input[start..], end_of_input) else { break };
                 readable = start + length;
             }
-            let newline = memchr::memchr(b'\n', &input[start..]).map(|at| start + at);
-            let Some(end) = newline.or(end_of_input.then_some(input.len())) else { break };
-            self.line(&input[start..end], out.offset() + start as u64, out);
-            start = (end + 1).min(input.len());
+            let rest = &input[start..];
+            let length = lines::part_length(rest, end_of_input, self.record_bytes_max);
+            let Some(length) = length else { break };
+            let line = rest[..length].strip_suffix(b"\n").unwrap_or(&rest[..length]);
+            self.line(line, out.offset() + start as u64, out);
+            start += length;
         }
         if end_of_input {
             self.emit(true, out);
