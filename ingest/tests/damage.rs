@@ -63,3 +63,26 @@ fn a_line_without_end_is_not_held() {
         }
     }
 }
+
+/// Lines that break off, of every length around the limit: nothing panics, all of it is told.
+#[test]
+fn lines_about_as_long_as_the_limit_are_told() {
+    const RECORD_BYTES_MAX: usize = 700;
+    for format in ingest::format_names() {
+        let (topic, path) = captures_of(format).swap_remove(0);
+        let log = std::fs::read(path).expect("readable");
+        for line in log.split(|byte| *byte == b'\n').filter(|line| line.len() > 20).take(60) {
+            for length in RECORD_BYTES_MAX - 2..=RECORD_BYTES_MAX + 2 {
+                let mut settings = settings_of(Some(format), &topic);
+                settings.record_bytes_max = RECORD_BYTES_MAX;
+                let mut torn = line[..(line.len() * 9 / 10).min(RECORD_BYTES_MAX - 2)].to_vec();
+                torn.resize(length, b'x');
+                let bytes = [&torn[..], b"\n", line, b"\n", &torn, b"\n", line, b"\n"].concat();
+                let output = read(settings, &bytes);
+                let told = output.counts.events + output.counts.rejects;
+                assert_eq!(output.counts.records, told, "{format}");
+                assert_eq!(output.end, bytes.len() as u64, "{format}");
+            }
+        }
+    }
+}

@@ -155,7 +155,8 @@ impl ServerAudit {
             frame => return frame,
         };
         let Some(quote) = open_quote(&input[..length]) else { return Frame::Record(length) };
-        let window = &input[..input.len().min(self.record_bytes_max)];
+        // With the newline of a line that is just as long as it may be.
+        let window = &input[..input.len().min(self.record_bytes_max.saturating_add(1))];
         let mut from = quote;
         loop {
             match closing_quote(&window[from..length]) {

@@ -68,14 +68,15 @@ fn copy(input: &mut impl Read, mut spool: Spool, shutdown: &CancellationToken) -
     }
 }
 
-/// Appends the lines once there is room; false if the program is to end before that.
+/// Appends the lines once there is room; false if the program is to end before that. What was read
+/// is tried once even then: standard input cannot be read again.
 pub(super) fn store(
     spool: &mut Spool,
     lines: &[u8],
     shutdown: &CancellationToken,
 ) -> io::Result<bool> {
     let mut is_reported = false;
-    while !shutdown.is_cancelled() {
+    loop {
         let stored = match spool.is_full() {
             Ok(true) => None,
             Ok(false) => Some(spool.append(lines)),
@@ -89,9 +90,11 @@ pub(super) fn store(
             }
             _ => {}
         }
+        if shutdown.is_cancelled() {
+            return Ok(false);
+        }
         std::thread::sleep(PAUSE);
     }
-    Ok(false)
 }
 
 /// Appends what one read gives.
@@ -111,6 +114,18 @@ fn read_some(input: &mut impl Read, out: &mut Vec<u8>) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_read_before_a_stop_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let spool = Spool::open(folder.path(), u64::MAX).expect("opened");
+        let shutdown = CancellationToken::new();
+        shutdown.cancel();
+        copy(&mut &b"one\n"[..], spool, &shutdown).expect("copied");
+        let mut files = std::fs::read_dir(folder.path()).expect("a folder");
+        let file = files.next().expect("a file").expect("readable");
+        assert_eq!(std::fs::read_to_string(file.path()).expect("readable"), "one\n");
+    }
 
     #[test]
     fn lines_are_spooled_whole_and_the_last_one_is_ended() {

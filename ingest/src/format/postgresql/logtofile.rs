@@ -162,7 +162,8 @@ impl Logtofile {
             Frame::Record(length) => length,
             frame => return frame,
         };
-        let window = &input[..input.len().min(self.record_bytes_max)];
+        // With the newline of a line that is just as long as it may be.
+        let window = &input[..input.len().min(self.record_bytes_max.saturating_add(1))];
         let Some(text) = text_at(&window[..first]) else { return Frame::Malformed };
         // Newlines within the quotes of the payload begin nothing.
         let mut from = match payload_length(&window[text..]) {
