@@ -137,15 +137,17 @@ mod tests {
         assert_eq!(refused("stdin = {}"), "");
         assert_eq!(refused("syslog_tcp.listen = \"127.0.0.1:6514\""), "");
         let nothing = refused("");
-        assert!(nothing.contains("source `orders`: it has no files.paths; name"), "{nothing}");
+        assert!(nothing.contains("the source has no kind; add `files` or `stdin`"), "{nothing}");
+        let nothing = refused("files.paths = []");
+        assert!(nothing.contains("source `orders`: files.paths is empty; name"), "{nothing}");
         let two = refused("files.paths = [\"/log\"]\nsyslog_tcp = {}");
-        assert!(two.contains("`orders`: it has files.paths and syslog_tcp; keep one"), "{two}");
-        let two = refused("stdin = {}\nsyslog_tcp = {}");
-        assert!(two.contains("stdin and syslog_tcp; keep one"), "{two}");
+        assert!(two.contains("it has `files` and `syslog_tcp`; keep one"), "{two}");
         let zero = refused("stdin.spool_bytes_max = 0");
         assert!(zero.contains("stdin.spool_bytes_max is 0; allow"), "{zero}");
         let twice = refused("stdin = {}\n[[sources]]\nname = \"b\"\nstdin = {}");
-        assert!(twice.contains("`orders` and `b` have stdin"), "{twice}");
+        assert!(twice.contains("`orders` and `b` read standard input"), "{twice}");
+        let unknown = refused("stdin = {}\nlogs.format = \"x\"");
+        assert!(unknown.contains("unknown field `logs`; a source has name, instance"), "{unknown}");
     }
 
     #[test]
@@ -156,14 +158,14 @@ mod tests {
             let lines: Vec<&str> = lines.filter(is_of).collect();
             format!("[[sources]]\nname = \"orders\"\n{}", lines.join("\n"))
         };
-        for key in ["files.", "stdin.", "syslog_tcp."] {
-            let text = example(key);
-            let settings = parse(&text, none()).expect(key);
+        for name in open_set::kind_names::<ingest::source::Sources>() {
+            let key = format!("{name}.");
+            let text = example(&key);
+            let settings = parse(&text, none()).expect(name);
             let all: Table = to_toml(&settings).expect("TOML").parse().expect("TOML");
             let shown: Table = toml::from_str(&text).expect("TOML");
-            let name = key.trim_end_matches('.');
             let of = |table: &Table| table["sources"][0][name].as_table().expect("a table").clone();
-            assert_eq!(missing(&of(&all), &of(&shown), key.to_owned()), Vec::<String>::new());
+            assert_eq!(missing(&of(&all), &of(&shown), key), Vec::<String>::new());
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::api::Service;
 use crate::binary::{Process, Querywatch, path_text};
 
 const DAY: &str =
@@ -66,8 +67,8 @@ fn wait_until_spooled(querywatch: &Querywatch, text: &str) {
     });
 }
 
-/// All is stored once, and of the spool only the file that grows is left.
-fn assert_stored_once(querywatch: &Querywatch, start: impl Fn() -> Process) {
+/// All is stored once, so many parts of lines are rejects, and nothing of the spool is left.
+fn assert_stored_once(querywatch: &Querywatch, rejects: usize, start: impl Fn() -> Process) {
     let expected = events_of_a_day() * ROUNDS as i64;
     let mut running = start();
     let data = querywatch.data();
@@ -79,18 +80,13 @@ fn assert_stored_once(querywatch: &Querywatch, start: impl Fn() -> Process) {
     running.terminate();
     assert!(running.wait().expect("ended").success());
     let mut running = start();
-    wait_until("the spool is cleared", || segments(querywatch).len() == 1);
+    wait_until("the spool is cleared", || segments(querywatch).is_empty());
     running.terminate();
     assert!(running.wait().expect("ended").success());
     assert_eq!(querywatch.number(COUNT), expected);
-    assert_eq!(
-        querywatch.number(
-            "SELECT count(DISTINCT id) FROM events WHERE engine = \
-                                  'postgresql'"
-        ),
-        expected
-    );
-    assert_eq!(querywatch.number("SELECT count(*) FROM rejects"), 0);
+    let distinct = "SELECT count(DISTINCT id) FROM events WHERE engine = 'postgresql'";
+    assert_eq!(querywatch.number(distinct), expected);
+    assert_eq!(querywatch.number("SELECT count(*) FROM rejects"), rejects as i64);
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -128,10 +124,32 @@ fn syslog_over_tcp_that_is_spooled_survives_a_kill_and_is_stored_once() {
         sender.write_all(torn.as_bytes()).expect("sent");
         running.end();
     }
-    assert_stored_once(&querywatch, || querywatch.start(&settings));
+    assert_stored_once(&querywatch, 0, || querywatch.start(&settings));
     let said = querywatch.run(&["doctor", "--config", path_text(&settings)]).stdout;
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(said.contains(&format!("source orders: syslog over TCP at {address}")), "{said}");
+}
+
+#[test]
+fn sources_tell_of_what_is_received() {
+    let querywatch = Querywatch::new();
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("its address");
+    drop(free);
+    let settings = settings(&querywatch, &format!("syslog_tcp.listen = \"{address}\""));
+    let expected = events_of_a_day();
+    let service = Service::run(querywatch, &settings);
+    connect(address).write_all(day(0).as_bytes()).expect("sent");
+    let mut source = serde_json::Value::Null;
+    wait_until("the source tells of all events", || {
+        let (_, sources) = service.get("/api/v1/sources");
+        source = sources["sources"][0].clone();
+        source["events"] == expected
+    });
+    service.stop();
+    assert_eq!(source["paths"][0], format!("syslog over TCP at {address}"));
+    assert_eq!(source["format"], "postgresql_syslog");
+    assert_eq!((&source["rejects"], &source["problem"]), (&0.into(), &serde_json::Value::Null));
 }
 
 #[test]
@@ -149,9 +167,11 @@ fn standard_input_that_is_spooled_survives_a_kill_and_is_stored_once() {
         let text = day(round);
         pipe.write_all(text.as_bytes()).expect("written");
         wait_until_spooled(&querywatch, &text);
-        pipe.write_all(b"Nov 21 02:41:52 db1").expect("written");
+        let torn = "Nov 21 02:41:52 db1";
+        pipe.write_all(torn.as_bytes()).expect("written");
+        wait_until_spooled(&querywatch, &format!("{text}{torn}"));
         running.end();
     }
-    // The pipe has ended: what is spooled is read nevertheless.
-    assert_stored_once(&querywatch, || start(Stdio::null()));
+    // The pipe has ended: what is spooled is read nevertheless, and the torn line is kept.
+    assert_stored_once(&querywatch, ROUNDS, || start(Stdio::null()));
 }

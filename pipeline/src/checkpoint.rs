@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use ingest::source::FilePosition;
+use ingest::source::Position;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,8 @@ pub struct SourceCheckpoint {
     /// Ends of the log's partitions when this was taken: what the source has published since is
     /// beyond them.
     pub log: Vec<u64>,
-    /// Position of each file.
-    pub files: Vec<FilePosition>,
+    /// Position in each of its streams.
+    pub positions: Vec<Position>,
     /// Snapshot of the stream at those positions.
     #[serde(with = "serde_bytes")]
     pub stream: Vec<u8>,

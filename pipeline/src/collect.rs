@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, ensure};
 use bus::{Bus, BusKind, EmbeddedBus};
-use ingest::source::{FileSourceMode, Start};
+use ingest::source::Start;
 use lake::{LakeError, LakeReader};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -127,14 +127,12 @@ impl Shared {
         stop: &CancellationToken,
     ) -> anyhow::Result<Collector> {
         let kept = self.progress.source(&source.name);
-        let files = self.progress.files(&source.name, self.ingested.as_ref());
+        let positions = self.progress.positions(&source.name, self.ingested.as_ref());
         let stream = source.stream(kept.as_ref().map(|kept| kept.stream.as_slice()))?;
-        let kind = source.kind();
-        let opened = kind.open(Start {
-            name: source.instance(),
+        let opened = source.kind.open(Start {
+            instance: source.instance(),
             spool: &self.folder.spool(&source.name),
-            positions: &files,
-            mode: FileSourceMode::Follow,
+            positions: &positions,
             shutdown: stop.clone(),
         });
         let opened = opened.with_context(|| format!("the source `{}`", source.name))?;
@@ -143,7 +141,6 @@ impl Shared {
             instance: source.instance().to_owned(),
             stream,
             source: opened,
-            is_spooled: kind.is_spooled(),
             log: self.log.clone(),
             partitions: self.partitions,
             runtime: Handle::current(),

@@ -57,9 +57,14 @@ impl DataFolder {
         self.0.join("spill")
     }
 
-    /// What a source has received and nobody has read yet.
+    /// What a source has received and nobody has read yet. Its name may be no name of a folder.
     pub fn spool(&self, source: &str) -> PathBuf {
-        self.0.join("spool").join(source)
+        let is_plain = |c: &u8| c.is_ascii_alphanumeric() || b"-_".contains(c);
+        let parts = source.bytes().map(|byte| match is_plain(&byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02x}"),
+        });
+        self.0.join("spool").join(parts.collect::<String>())
     }
 
     /// How far the sources of `run` are read.

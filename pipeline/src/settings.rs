@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::collect::source::SourceSettings;
@@ -53,14 +53,14 @@ impl Settings {
             let again = self.sources[..index].iter().any(|other| other.name == *name);
             ensure!(!again, "two sources are called `{name}`; give each its own name");
             source.check().with_context(|| format!("the source `{name}`"))?;
+            let Some(exclusive) = source.kind.exclusive() else { continue };
+            let is_same =
+                |other: &&SourceSettings| other.kind.exclusive().as_ref() == Some(&exclusive);
+            if let Some(other) = self.sources[..index].iter().find(is_same) {
+                let other = &other.name;
+                bail!("the sources `{other}` and `{name}` read {exclusive}; keep one of them");
+            }
         }
-        let piped = self.sources.iter().filter(|source| source.stdin.is_some());
-        let piped: Vec<&str> = piped.map(|source| source.name.as_str()).collect();
-        ensure!(
-            piped.len() < 2,
-            "the sources `{}` have stdin; there is one standard input, keep it in one of them",
-            piped.join("` and `")
-        );
         self.bus.check()?;
         let levels = 1..=22;
         ensure!(

@@ -3,23 +3,44 @@
 pub mod file;
 pub mod webhook;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use open_set::{Entry, KindSettings, OneOf, OpenSet};
 
 use crate::notification::Notification;
 use crate::respond::RespondError;
 use crate::settings::Limits;
 
 /// Every kind of channel: a new one is a file beside these and its entry here.
-const KINDS: &[KindEntry] = &[
-    KindEntry::of::<file::FileSettings>(), // lines of JSON
-    KindEntry::of::<webhook::WebhookSettings>(),
+const KINDS: &[Entry<dyn Kind>] = &[
+    entry::<file::FileSettings>(), // lines of JSON
+    entry::<webhook::WebhookSettings>(),
 ];
+
+/// The set of channels.
+pub struct Channels;
+
+impl OpenSet for Channels {
+    type Kind = dyn Kind;
+
+    const NOUN: &'static str = "channel";
+
+    const FIELDS: &'static str =
+        "name, severity_min, rules, instances, families, timeout_seconds, concurrency_max";
+
+    fn kinds() -> &'static [Entry<dyn Kind>] {
+        KINDS
+    }
+}
+
+const fn entry<K: Kind + KindSettings + 'static>() -> Entry<dyn Kind> {
+    Entry::new(K::NAME, |settings| Ok(Arc::new(K::deserialize(settings)?)))
+}
+
+/// Where a channel leads: the table of its kind in `[[respond.channels]]`.
+pub type ChannelKind = OneOf<Channels>;
 
 /// Takes notifications to one receiver. One attempt a call; the outbox tries again.
 #[async_trait]
@@ -28,11 +49,8 @@ pub trait Channel: Send + Sync {
     async fn send(&self, note: &Notification) -> Result<Receipt, SendError>;
 }
 
-/// The settings of one kind of channel: the table of its name in `[[respond.channels]]`.
-pub trait Kind: Serialize + DeserializeOwned {
-    /// Name of the table.
-    const NAME: &'static str;
-
+/// What the settings of each kind of channel can do.
+pub trait Kind: Send + Sync {
     /// What identifies the receiver; if it changes, a channel that was gone is tried again. Only a
     /// hash of it is kept.
     fn receiver(&self) -> &str;
@@ -55,7 +73,7 @@ pub struct Opening<'a> {
 
 impl Opening<'_> {
     /// Name of a setting of the kind, for errors.
-    pub fn setting<K: Kind>(&self, field: &str) -> String {
+    pub fn setting<K: KindSettings>(&self, field: &str) -> String {
         format!("respond.channels `{}`: {}.{field}", self.name, K::NAME)
     }
 }
@@ -87,98 +105,4 @@ pub enum SendError {
     /// The receiver wants nothing any more: switch the channel off.
     #[error("the receiver is gone (410)")]
     Gone,
-}
-
-/// Settings of some kind, which were read as that kind.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ChannelKind {
-    name: &'static str,
-    settings: Value,
-}
-
-/// A kind without its type.
-struct KindEntry {
-    name: &'static str,
-    check: fn(&Value) -> serde_json::Result<()>,
-    receiver: fn(&Value) -> serde_json::Result<String>,
-    open: fn(&Value, &Opening<'_>) -> Opened,
-}
-
-impl KindEntry {
-    const fn of<K: Kind>() -> Self {
-        Self {
-            name: K::NAME,
-            check: |settings| K::deserialize(settings).map(drop),
-            receiver: |settings| Ok(K::deserialize(settings)?.receiver().to_owned()),
-            open: |settings, opening| {
-                let kind = K::deserialize(settings).map_err(|error| RespondError::Settings {
-                    setting: format!("respond.channels `{}`: {}", opening.name, K::NAME),
-                    problem: format!("cannot be read: {error}"),
-                })?;
-                kind.open(opening)
-            },
-        }
-    }
-}
-
-impl ChannelKind {
-    /// Settings of a kind.
-    pub fn new<K: Kind>(settings: &K) -> serde_json::Result<Self> {
-        Ok(Self { name: K::NAME, settings: serde_json::to_value(settings)? })
-    }
-
-    /// What identifies the receiver.
-    pub(crate) fn receiver(&self) -> String {
-        let receiver = self.entry().and_then(|entry| (entry.receiver)(&self.settings).ok());
-        receiver.unwrap_or_default()
-    }
-
-    /// Checks the settings and gets ready to send; changes nothing anywhere.
-    pub fn open(&self, opening: &Opening<'_>) -> Opened {
-        let entry = self.entry().ok_or_else(|| RespondError::Settings {
-            setting: format!("respond.channels `{}`: {}", opening.name, self.name),
-            problem: format!("is no kind of channel; choose {}", names()),
-        })?;
-        (entry.open)(&self.settings, opening)
-    }
-
-    fn entry(&self) -> Option<&'static KindEntry> {
-        KINDS.iter().find(|entry| entry.name == self.name)
-    }
-}
-
-impl Serialize for ChannelKind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        BTreeMap::from([(self.name, &self.settings)]).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for ChannelKind {
-    /// Reads what the other fields of a channel have left: one table named for its kind.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let left = BTreeMap::<String, Value>::deserialize(deserializer)?;
-        let mut found = None;
-        for (name, settings) in left {
-            let Some(entry) = KINDS.iter().find(|entry| entry.name == name) else {
-                let known = "name, severity_min, rules, instances, families, timeout_seconds, \
-                             concurrency_max";
-                let message =
-                    format!("unknown field `{name}`; a channel has {known} and {}", names());
-                return Err(D::Error::custom(message));
-            };
-            (entry.check)(&settings)
-                .map_err(|error| D::Error::custom(format!("`{name}`: {error}")))?;
-            if found.replace(Self { name: entry.name, settings }).is_some() {
-                let message = format!("a channel leads to one of {}, not to several", names());
-                return Err(D::Error::custom(message));
-            }
-        }
-        let missing = || D::Error::custom(format!("the channel leads nowhere; add {}", names()));
-        found.ok_or_else(missing)
-    }
-}
-
-fn names() -> String {
-    let names: Vec<_> = KINDS.iter().map(|entry| format!("`{}`", entry.name)).collect();
-    names.join(" or ")
 }

@@ -61,7 +61,7 @@ impl Demo {
         history(&mut simulation, &log)?;
         let mut config = Settings { data: self.data.join("data"), ..Settings::default() };
         let paths = vec![log.display().to_string()];
-        let source = SourceSettings::of_files("shop", "shop-db", paths);
+        let source = SourceSettings::of_files("shop", "shop-db", paths)?;
         let folder = DataFolder::open(&config.data)?;
         let summary = super::ingest::run(&config, &source, &folder, "learning")?;
         tell(&format!(

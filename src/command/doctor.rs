@@ -10,7 +10,7 @@ use anyhow::Context;
 use bus::{BusError, BusKind};
 use clap::Args;
 use detect::RuleSet;
-use ingest::source::SourceKind;
+use ingest::source::Examined;
 use lake::{Lake, Sharing};
 use pipeline::{Calibration, DataFolder, ProcessReport, Settings, SourceSettings, clock};
 use query::api::PartitionLag;
@@ -283,52 +283,11 @@ fn calibration(model: &Calibration) -> String {
 }
 
 fn examine_source(source: &SourceSettings, findings: &mut Vec<Finding>) {
-    let name = &source.name;
-    if let SourceKind::SyslogTcp(syslog) = source.kind() {
-        let what = format!("source {name}: syslog over TCP at {}", syslog.listen);
-        findings.push(match TcpListener::bind(syslog.listen) {
-            Ok(_) => Finding::good(what),
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                Finding::good(format!("{what} (in use, by `run` or by another program)"))
-            }
-            Err(error) => {
-                let cure = "set syslog_tcp.listen to an address of this machine";
-                Finding::bad(what, format!("{error}; {cure}"))
-            }
-        });
-        return;
-    }
-    if source.kind().is_spooled() {
-        findings.push(Finding::good(format!("source {name}: standard input")));
-        return;
-    }
-    let files = match ingest::source::list(&source.files) {
-        Ok(files) => files,
-        Err(error) => {
-            findings.push(Finding::bad(format!("source {name}"), error.to_string()));
-            return;
-        }
-    };
-    if files.is_empty() {
-        let problem = "no file matches; check files.paths, or wait for the first";
-        findings.push(Finding::bad(format!("source {name}"), problem));
-    }
-    for file in files {
-        let what = format!("source {name}: {}", file.display());
-        findings.push(match sample(&file) {
-            Err(error) => Finding::bad(what, format!("{error}; let the service's user read it")),
-            Ok(bytes) if bytes.is_empty() => Finding::good(format!("{what} (empty)")),
-            Ok(bytes) => match ingest::recognise(&bytes) {
-                Some(format) => Finding::good(format!("{what} ({format})")),
-                None if source.log.format.is_some() => Finding::good(what),
-                None => Finding::bad(what, "its format is not recognised; set log.format"),
-            },
+    for Examined { place, problem } in source.kind.examine(source.log.format.as_deref()) {
+        let what = format!("source {}: {place}", source.name);
+        findings.push(match problem {
+            None => Finding::good(what),
+            Some(problem) => Finding::bad(what, problem),
         });
     }
-}
-
-fn sample(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(SAMPLE_BYTES as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -63,7 +63,7 @@ impl Ingest {
         )
         .context(WrongUsage)?;
         let paths = self.files.iter().map(|file| file.display().to_string()).collect();
-        let files = SourceSettings::of_files(&self.instance, &self.instance, paths);
+        let files = SourceSettings::of_files(&self.instance, &self.instance, paths)?;
         let source = SourceSettings { log, ..files };
         let folder = DataFolder::open(&config.data)?;
         let summary = run(&config, &source, &folder, "reading")?;

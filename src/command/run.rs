@@ -47,8 +47,8 @@ impl Run {
         );
         ensure!(
             !self.role.collects() || !config.sources.is_empty(),
-            "no sources are configured; add [[sources]] with name and files.paths, \
-             stdin or syslog_tcp (`querywatch config defaults` shows how)"
+            "no sources are configured; add [[sources]] with a name and what brings the logs, \
+             such as files.paths (`querywatch config defaults` shows how)"
         );
         let folder = DataFolder::open(&config.data)?;
         let runtime = tokio::runtime::Runtime::new().context("no threads for the runtime")?;

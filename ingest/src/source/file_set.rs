@@ -13,8 +13,8 @@ use event::EventId;
 use hashbrown::{HashMap, HashSet};
 
 use super::content::{FileId, Stamp};
-use super::item::{FileData, Notice, SourceItem};
-use super::position::{FilePosition, FilePositions, tail_start};
+use super::file_position::{FilePosition, FilePositions, tail_start};
+use super::item::{Notice, SourceData, SourceItem};
 use super::progress::FileProgress;
 use super::selection::{Selection, SelectionError};
 use super::settings::{FileSourceMode, FileSourceSettings};
@@ -188,7 +188,7 @@ impl FileSet {
     }
 
     /// Reads one chunk of a content whose turn it is.
-    fn read(&mut self, key: EventId, now: Instant) -> Option<FileData> {
+    fn read(&mut self, key: EventId, now: Instant) -> Option<SourceData> {
         let id = self.streams.get(&key)?.carrier?;
         if !self.open(id) || self.streams.get(&key)?.carrier != Some(id) {
             return None;
@@ -200,7 +200,7 @@ impl FileSet {
         }
     }
 
-    fn read_plain(&mut self, key: EventId, id: FileId, now: Instant) -> Option<FileData> {
+    fn read_plain(&mut self, key: EventId, id: FileId, now: Instant) -> Option<SourceData> {
         let stream = self.streams.get(&key)?;
         let file = self.files.get_mut(&id)?;
         let content = file.content.as_mut()?;
@@ -240,12 +240,12 @@ impl FileSet {
         }
         if at_end {
             self.finish(key);
-            return data.map(|data| FileData { end_of_file: true, ..data });
+            return data.map(|data| SourceData { end_of_file: true, ..data });
         }
         data
     }
 
-    fn read_compressed(&mut self, key: EventId, id: FileId, now: Instant) -> Option<FileData> {
+    fn read_compressed(&mut self, key: EventId, id: FileId, now: Instant) -> Option<SourceData> {
         let offset = self.streams.get(&key)?.offset;
         let file = self.files.get_mut(&id)?;
         let size = file.stamp.size;
@@ -278,7 +278,7 @@ impl FileSet {
     }
 
     /// Counts the bytes as read and makes them an item.
-    fn hand_on(&mut self, key: EventId, bytes: Bytes) -> Option<FileData> {
+    fn hand_on(&mut self, key: EventId, bytes: Bytes) -> Option<SourceData> {
         let stream = self.streams.get_mut(&key)?;
         let (path, offset) = (Arc::clone(&stream.path), stream.offset);
         if stream.finished {
@@ -289,11 +289,11 @@ impl FileSet {
         stream.advance(&bytes);
         self.positions.advance(key, stream.offset, &stream.tail);
         self.refresh_prefix(key);
-        Some(FileData { key, path, offset, bytes, end_of_file: false })
+        Some(SourceData { key, path, offset, bytes, end_of_file: false })
     }
 
     /// The content is complete: its descriptor is closed.
-    pub(super) fn finish(&mut self, key: EventId) -> Option<FileData> {
+    pub(super) fn finish(&mut self, key: EventId) -> Option<SourceData> {
         self.finished_count += 1;
         let stream = self.streams.get_mut(&key)?;
         stream.finished = true;
@@ -304,7 +304,7 @@ impl FileSet {
             file.content = None;
         }
         self.progress.file_done();
-        Some(FileData {
+        Some(SourceData {
             key,
             path: Arc::clone(&stream.path),
             offset: stream.offset,
@@ -319,13 +319,13 @@ impl FileSet {
         id: FileId,
         size: u64,
         now: Instant,
-    ) -> Option<FileData> {
+    ) -> Option<SourceData> {
         self.truncated(key, id, size, now);
         self.stale = true;
         None
     }
 
-    fn read_failed(&mut self, id: FileId, error: &std::io::Error) -> Option<FileData> {
+    fn read_failed(&mut self, id: FileId, error: &std::io::Error) -> Option<SourceData> {
         let file = self.files.get_mut(&id)?;
         let notice = Notice::unreadable(&file.path, error);
         if file.named {

@@ -1,23 +1,31 @@
 //! The thread around [`FileSet`]: wakes up on changes, looks at everything once a second, and
 //! hands on what it read as fast as it is taken.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use event::EventId;
+use open_set::KindSettings;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::sync::CancellationToken;
 
+use super::file_position::{FilePosition, FilePositions};
 use super::file_set::FileSet;
 use super::item::{Notice, SourceItem};
-use super::position::{FilePosition, FilePositions};
+use super::kind::{Examined, Kind, Source, SourceError, Start, WrongSetting};
+use super::position::Position;
 use super::progress::FileProgress;
-use super::selection::SelectionError;
+use super::selection::{Selection, SelectionError};
 use super::settings::{FileSourceMode, FileSourceSettings};
 use super::watch::Watch;
 
 /// Items on their way to the caller; with chunks of 512 KiB at most 4 MiB.
 const ITEMS_MAX: usize = 8;
+
+/// How much of a file is looked at to tell its format.
+const SAMPLE_BYTES: u64 = 64 << 10;
 
 /// New and renamed files are looked for at most this often.
 const RECONCILE_PAUSE: Duration = Duration::from_millis(10);
@@ -37,6 +45,81 @@ pub enum FileSourceError {
     /// There is no thread for it.
     #[error("the file source cannot start its thread: {0}; raise the limit of tasks")]
     Thread(#[source] io::Error),
+}
+
+impl KindSettings for FileSourceSettings {
+    const NAME: &'static str = "files";
+}
+
+impl Kind for FileSourceSettings {
+    fn places(&self) -> Vec<String> {
+        self.paths.clone()
+    }
+
+    fn check(&self) -> Result<(), WrongSetting> {
+        match Selection::new(self) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(WrongSetting(error.to_string())),
+        }
+    }
+
+    fn examine(&self, format: Option<&str>) -> Vec<Examined> {
+        let files = match Selection::new(self) {
+            Ok(selection) => selection.list().files,
+            Err(error) => {
+                let problem = Some(error.to_string());
+                return vec![Examined { place: self.paths.join(", "), problem }];
+            }
+        };
+        if files.is_empty() {
+            let problem = Some("no file matches; check files.paths, or wait for the first".into());
+            return vec![Examined { place: self.paths.join(", "), problem }];
+        }
+        files.iter().map(|file| examine(&file.path, format)).collect()
+    }
+
+    fn open(&self, start: Start<'_>) -> Result<Box<dyn Source>, SourceError> {
+        let known: Vec<FilePosition> =
+            start.positions.iter().filter_map(Position::file).cloned().collect();
+        let (mode, shutdown) = (FileSourceMode::Follow, start.shutdown);
+        let (files, items) =
+            FileSource::spawn(self.clone(), start.instance, &known, mode, shutdown)?;
+        Ok(Box::new(Followed { files, items }))
+    }
+}
+
+fn examine(path: &Path, format: Option<&str>) -> Examined {
+    let mut sample = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(SAMPLE_BYTES).read_to_end(&mut sample));
+    let place = path.display().to_string();
+    let (place, problem) = match read.map(|_| crate::recognise(&sample)) {
+        Err(error) => (place, Some(format!("{error}; let the service's user read it"))),
+        Ok(_) if sample.is_empty() => (format!("{place} (empty)"), None),
+        Ok(Some(found)) => (format!("{place} ({found})"), None),
+        Ok(None) if format.is_some() => (place, None),
+        Ok(None) => (place, Some("its format is not recognised; set log.format".to_owned())),
+    };
+    Examined { place, problem }
+}
+
+/// Files that are followed.
+struct Followed {
+    files: FileSource,
+    items: Receiver<SourceItem>,
+}
+
+impl Source for Followed {
+    fn items(&mut self) -> &mut Receiver<SourceItem> {
+        &mut self.items
+    }
+
+    fn position(&self, key: EventId, offset: u64) -> Option<Position> {
+        self.files.position(key, offset).map(Position::File)
+    }
+
+    fn wants(&self, position: &Position) -> bool {
+        self.files.positions.knows(position.key())
+    }
 }
 
 /// A running file source. It stops when the token is cancelled, after the item that is waiting

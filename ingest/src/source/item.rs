@@ -11,7 +11,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceItem {
     /// The next bytes of a file.
-    Data(FileData),
+    Data(SourceData),
     /// Everything known is read to its present end; sent once until there is data again.
     Idle,
     /// Something the operator should know of a file.
@@ -22,7 +22,7 @@ pub enum SourceItem {
 
 /// Bytes of one content. For one key they follow one another without hole or overlap.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileData {
+pub struct SourceData {
     /// The content, whatever the file is called.
     pub key: EventId,
     /// Where the bytes were read.

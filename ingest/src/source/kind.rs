@@ -1,79 +1,76 @@
 //! What every source is, and the list of those there are.
-//!
-//! A source that cannot read again what it was given (a pipe, a connection) spools it: the bytes go
-//! to files and are durable before the sender is rid of them, and those files are followed.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use event::EventId;
-use serde::{Deserialize, Serialize};
+use open_set::{Entry, KindSettings, OneOf, OpenSet};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
-use super::file_source::{FileSource, FileSourceError};
+use super::file_source::FileSourceError;
 use super::item::SourceItem;
-use super::position::FilePosition;
-use super::settings::{FileSourceMode, FileSourceSettings};
-use super::spool::{self, Spool};
+use super::position::Position;
+use super::settings::FileSourceSettings;
 use super::stdin::StdinSettings;
 use super::syslog_tcp::SyslogTcpSettings;
 
-/// How far one stream of a source has been read; what it means depends on the source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Position {
-    /// An offset in a file, which is recognised by its content.
-    File(FilePosition),
-    /// The next number of a stream that numbers what it gives.
-    Sequence {
-        /// Key of the stream.
-        stream: EventId,
-        /// Everything before is durable.
-        next: u64,
-    },
-    /// An offset in an object of a store.
-    Object {
-        /// Key of the object's stream.
-        stream: EventId,
-        /// Name of the object.
-        object: String,
-        /// Everything before is durable.
-        offset: u64,
-    },
-    /// An offset in a partition of a topic.
-    Topic {
-        /// Key of the partition's stream.
-        stream: EventId,
-        /// Number of the partition.
-        partition: u32,
-        /// Everything before is durable.
-        offset: u64,
-    },
-}
+/// Every kind of source: a new one is a file beside these and its entry here.
+const KINDS: &[Entry<dyn Kind>] = &[
+    entry::<FileSourceSettings>(),
+    entry::<StdinSettings>(),
+    entry::<SyslogTcpSettings>(), // RFC 6587
+];
 
-impl Position {
-    /// The key of the stream, of which event ids derive.
-    pub fn key(&self) -> EventId {
-        match self {
-            Self::File(position) => position.key,
-            Self::Sequence { stream, .. }
-            | Self::Object { stream, .. }
-            | Self::Topic { stream, .. } => *stream,
-        }
-    }
+/// The set of sources.
+pub struct Sources;
 
-    /// The position in a file, if it is one.
-    pub fn into_file(self) -> Option<FilePosition> {
-        match self {
-            Self::File(position) => Some(position),
-            _ => None,
-        }
+impl OpenSet for Sources {
+    type Kind = dyn Kind;
+
+    const NOUN: &'static str = "source";
+
+    const FIELDS: &'static str = "name, instance, log";
+
+    fn kinds() -> &'static [Entry<dyn Kind>] {
+        KINDS
     }
 }
 
-/// Something that yields bytes of streams, each with its key and position. It promises that the
+const fn entry<K: Kind + KindSettings + 'static>() -> Entry<dyn Kind> {
+    Entry::new(K::NAME, |settings| Ok(Arc::new(K::deserialize(settings)?)))
+}
+
+/// Which source it is: the table of its kind in `[[sources]]`.
+pub type SourceKind = OneOf<Sources>;
+
+/// What the settings of each kind of source can do.
+pub trait Kind: Send + Sync {
+    /// What it reads, as the operator named it.
+    fn places(&self) -> Vec<String>;
+
+    /// What no second source can read beside it, if it is such a source.
+    fn exclusive(&self) -> Option<String> {
+        None
+    }
+
+    /// Refuses settings under which nothing could be read.
+    fn check(&self) -> Result<(), WrongSetting>;
+
+    /// Whether what it reads is there, and of a known format unless one is given; changes
+    /// nothing.
+    fn examine(&self, format: Option<&str>) -> Vec<Examined>;
+
+    /// Starts the source.
+    fn open(&self, start: Start<'_>) -> Result<Box<dyn Source>, SourceError>;
+}
+
+/// Something that yields bytes of streams, each with its key and offsets. It promises that the
 /// bytes of one key follow one another, and that a position reads on with the same bytes.
+///
+/// A source that cannot read again what it was given (a pipe, a connection) spools it: it is
+/// durable before the sender is rid of it.
 pub trait Source: Send {
     /// What it yields; closed when it has ended.
     fn items(&mut self) -> &mut Receiver<SourceItem>;
@@ -81,19 +78,27 @@ pub trait Source: Send {
     /// The record to persist when everything before `offset` of the stream `key` is durable.
     fn position(&self, key: EventId, offset: u64) -> Option<Position>;
 
+    /// Whether the record of a stream is still of use: what it tells of is there, or may come
+    /// back.
+    fn wants(&self, position: &Position) -> bool;
+
     /// Takes note of what has been persisted, so that what is kept to be read again can go.
-    fn persisted(&mut self, positions: &[Position]) -> io::Result<()>;
+    fn persisted(&mut self, _positions: &[Position]) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-/// Which source it is, with its settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SourceKind {
-    /// Files that grow and are rotated.
-    Files(FileSourceSettings),
-    /// What is piped into the program.
-    Stdin(StdinSettings),
-    /// Syslog over TCP.
-    SyslogTcp(SyslogTcpSettings),
+/// A setting of a kind is wrong: its name within the table, what is wrong, and the cure.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongSetting(pub String);
+
+/// What `doctor` says of one place that a source reads.
+pub struct Examined {
+    /// The place, and what it holds.
+    pub place: String,
+    /// What is wrong there, with the cure.
+    pub problem: Option<String>,
 }
 
 /// A source could not be started.
@@ -123,83 +128,11 @@ pub enum SourceError {
 /// Where a source begins, and what it may use.
 pub struct Start<'a> {
     /// Name of the server that it is of; part of every key.
-    pub name: &'a str,
+    pub instance: &'a str,
     /// A folder of its own, for what it must spool.
     pub spool: &'a Path,
     /// What was durable at last.
-    pub positions: &'a [FilePosition],
-    /// Whether more is to come.
-    pub mode: FileSourceMode,
+    pub positions: &'a [Position],
     /// Ends it.
     pub shutdown: CancellationToken,
-}
-
-impl SourceKind {
-    /// What it reads, as the operator named it.
-    pub fn places(&self) -> Vec<String> {
-        match self {
-            Self::Files(settings) => settings.paths.clone(),
-            Self::Stdin(_) => vec!["standard input".to_owned()],
-            Self::SyslogTcp(settings) => vec![format!("syslog over TCP at {}", settings.listen)],
-        }
-    }
-
-    /// Whether it keeps what it receives in files until that is read.
-    pub fn is_spooled(&self) -> bool {
-        !matches!(self, Self::Files(_))
-    }
-
-    /// Starts the source.
-    pub fn open(&self, start: Start<'_>) -> Result<Box<dyn Source>, SourceError> {
-        let open = |bytes_max| {
-            let folder = start.spool.to_owned();
-            let spool = Spool::open(&folder, bytes_max);
-            spool.map_err(|error| SourceError::Spool { folder, error })
-        };
-        let (files, spool) = match self {
-            Self::Files(settings) => (settings.clone(), None),
-            Self::Stdin(settings) => {
-                settings.start(open(settings.spool_bytes_max)?, &start.shutdown)?;
-                (spooled(start.spool), Some(start.spool.to_owned()))
-            }
-            Self::SyslogTcp(settings) => {
-                settings.start(open(settings.spool_bytes_max)?, &start.shutdown)?;
-                (spooled(start.spool), Some(start.spool.to_owned()))
-            }
-        };
-        let Start { name, positions, mode, shutdown, .. } = start;
-        let (files, items) = FileSource::spawn(files, name, positions, mode, shutdown)?;
-        Ok(Box::new(Followed { files, items, spool }))
-    }
-}
-
-/// How the files of a spool are followed.
-fn spooled(folder: &Path) -> FileSourceSettings {
-    FileSourceSettings {
-        paths: vec![folder.to_string_lossy().into_owned()],
-        ..FileSourceSettings::default()
-    }
-}
-
-/// Files that are followed: those of the operator, or those of a spool.
-struct Followed {
-    files: FileSource,
-    items: Receiver<SourceItem>,
-    spool: Option<PathBuf>,
-}
-
-impl Source for Followed {
-    fn items(&mut self) -> &mut Receiver<SourceItem> {
-        &mut self.items
-    }
-
-    fn position(&self, key: EventId, offset: u64) -> Option<Position> {
-        self.files.position(key, offset).map(Position::File)
-    }
-
-    fn persisted(&mut self, positions: &[Position]) -> io::Result<()> {
-        let Some(folder) = &self.spool else { return Ok(()) };
-        let files = positions.iter().cloned().filter_map(Position::into_file);
-        spool::remove_read(folder, &files.collect::<Vec<_>>())
-    }
 }

@@ -1,10 +1,12 @@
 //! Where bytes come from: files that grow, are rotated, truncated, compressed and removed; pipes
-//! and connections, which are spooled to files.
+//! and connections, which are spooled.
 //!
 //! # Layout
 //!
-//! - [`Source`], [`SourceKind`]: what every source is, and the list of them.
-//! - `stdin`, `syslog_tcp`: sources that spool what they receive.
+//! - [`Source`], [`SourceKind`]: what every source is, and the list of them; [`Position`]: how far
+//!   one is read.
+//! - `stdin`, `syslog_tcp`: sources that spool what they receive; `spool`, `received`: how that is
+//!   kept and read.
 //! - [`FileSource`]: the thread that follows files, and its channel of [`SourceItem`]s.
 //! - [`FileSet`]: its synchronous core. `reconcile` looks at the file system, `recognise` tells
 //!   which content a file holds.
@@ -18,6 +20,7 @@
 //! (`copytruncate`) is only there if the copy has it and stands beside the file.
 
 mod content;
+mod file_position;
 mod file_set;
 mod file_source;
 mod item;
@@ -25,6 +28,7 @@ mod kind;
 mod order;
 mod position;
 mod progress;
+mod received;
 mod recognise;
 mod reconcile;
 mod selection;
@@ -38,13 +42,15 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use file_position::{FilePosition, FilePositions};
 pub use file_set::FileSet;
 pub use file_source::{FileSource, FileSourceError};
-pub use item::{FileData, Notice, SourceItem};
-pub use kind::{Position, Source, SourceError, SourceKind, Start};
-pub use position::{FilePosition, FilePositions};
+pub use item::{Notice, SourceData, SourceItem};
+pub use kind::{Examined, Kind, Source, SourceError, SourceKind, Sources, Start, WrongSetting};
+pub use position::Position;
 pub use progress::FileProgress;
-pub use selection::{SelectionError, list};
+pub use selection::SelectionError;
 pub use settings::{FileSourceMode, FileSourceSettings};
+pub use spool::SpoolPosition;
 pub use stdin::StdinSettings;
 pub use syslog_tcp::SyslogTcpSettings;

@@ -13,9 +13,9 @@ use event::EventId;
 
 use super::content::FileId;
 use super::content::{Content, is_compressed};
+use super::file_position::{PROOF_BYTES, proof_hash, tail_start};
 use super::file_set::FileSet;
 use super::item::Notice;
-use super::position::{PROOF_BYTES, proof_hash, tail_start};
 use super::settings::FileSourceMode;
 use super::stream::{FileOnDisk, Standing, Stream};
 

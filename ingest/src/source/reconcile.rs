@@ -8,9 +8,9 @@ use event::EventId;
 use hashbrown::HashSet;
 
 use super::content::{FileId, is_compressed};
+use super::file_position::PROOF_BYTES;
 use super::file_set::FileSet;
 use super::item::{Notice, SourceItem};
-use super::position::PROOF_BYTES;
 use super::recognise::Relation;
 use super::selection::{Found, siblings};
 use super::settings::FileSourceMode;

@@ -25,7 +25,7 @@ pub enum SelectionError {
         problem: String,
     },
     /// Nothing to read.
-    #[error("no paths are configured for the file source; set `paths`")]
+    #[error("paths is empty; name files, folders or patterns")]
     NoPaths,
 }
 
@@ -59,12 +59,6 @@ pub(super) struct Listing {
     pub(super) problems: Vec<Notice>,
     /// Folders in which a change matters.
     pub(super) folders: BTreeSet<PathBuf>,
-}
-
-/// The files that the settings name now, oldest first, for a look ahead.
-pub fn list(settings: &FileSourceSettings) -> Result<Vec<PathBuf>, SelectionError> {
-    let listing = Selection::new(settings)?.list();
-    Ok(listing.files.into_iter().map(|found| found.path).collect())
 }
 
 impl Selection {

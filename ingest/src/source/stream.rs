@@ -7,7 +7,7 @@ use std::time::Instant;
 use event::EventId;
 
 use super::content::{Content, FileId, Stamp};
-use super::position::{FilePosition, PROOF_BYTES, proof_hash, tail_start};
+use super::file_position::{FilePosition, PROOF_BYTES, proof_hash, tail_start};
 
 /// A content: what stays the same when a file is renamed, copied or compressed.
 pub(super) struct Stream {

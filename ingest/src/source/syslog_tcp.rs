@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use open_set::KindSettings;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::kind::SourceError;
-use super::spool::Spool;
-use super::stdin::store;
+use super::kind::{Examined, Kind, Source, SourceError, Start, WrongSetting};
+use super::received::Received;
+use super::spool::{Spool, SpoolWriter, check_spool};
 use crate::framing::{Frame, syslog};
 
 /// Bytes that are read of a connection, and made durable, at once.
@@ -47,31 +48,69 @@ impl Default for SyslogTcpSettings {
     }
 }
 
-impl SyslogTcpSettings {
-    pub(super) fn start(
-        &self,
-        spool: Spool,
-        shutdown: &CancellationToken,
-    ) -> Result<(), SourceError> {
+impl KindSettings for SyslogTcpSettings {
+    const NAME: &'static str = "syslog_tcp";
+}
+
+impl Kind for SyslogTcpSettings {
+    fn places(&self) -> Vec<String> {
+        vec![format!("syslog over TCP at {}", self.listen)]
+    }
+
+    fn exclusive(&self) -> Option<String> {
+        Some(format!("syslog over TCP at {}", self.listen))
+    }
+
+    fn check(&self) -> Result<(), WrongSetting> {
+        check_spool(self.spool_bytes_max)?;
+        for (setting, number) in [
+            ("connections_max", self.connections_max),
+            ("message_bytes_max", self.message_bytes_max),
+        ] {
+            if number == 0 {
+                return Err(WrongSetting(format!("{setting} is 0; allow at least 1")));
+            }
+        }
+        Ok(())
+    }
+
+    fn examine(&self, _format: Option<&str>) -> Vec<Examined> {
+        let place = self.places().remove(0);
+        vec![match TcpListener::bind(self.listen) {
+            Ok(_) => Examined { place, problem: None },
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let place = format!("{place} (in use, by `run` or by another program)");
+                Examined { place, problem: None }
+            }
+            Err(error) => {
+                let cure = "set syslog_tcp.listen to an address of this machine";
+                Examined { place, problem: Some(format!("{error}; {cure}")) }
+            }
+        }]
+    }
+
+    fn open(&self, start: Start<'_>) -> Result<Box<dyn Source>, SourceError> {
         let listen = self.listen;
         let what = || format!("syslog over TCP cannot listen at {listen}; choose another address");
         let failed = |error| SourceError::Receive { what: what(), error };
         let listener = TcpListener::bind(listen).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
+        let spool = Spool::open(&start, self.spool_bytes_max)?;
         let server = Arc::new(Server {
             settings: self.clone(),
-            spool: Mutex::new(spool),
+            spool: Mutex::new(spool.writer()),
             connections: AtomicUsize::new(0),
-            shutdown: shutdown.clone(),
+            shutdown: start.shutdown.clone(),
         });
         let thread = std::thread::Builder::new().name("syslog".to_owned());
-        thread.spawn(move || accept(&server, &listener)).map(drop).map_err(failed)
+        thread.spawn(move || accept(&server, &listener)).map_err(failed)?;
+        Received::follow(spool, &start)
     }
 }
 
 struct Server {
     settings: SyslogTcpSettings,
-    spool: Mutex<Spool>,
+    spool: Mutex<SpoolWriter>,
     connections: AtomicUsize,
     shutdown: CancellationToken,
 }
@@ -130,9 +169,8 @@ impl Server {
             let taken = self.messages(&pending, read == 0, &mut lines);
             if !lines.is_empty() {
                 let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
-                if !store(&mut spool, &lines, &self.shutdown)? {
-                    return Ok(());
-                }
+                spool.wait_for_room(&self.shutdown);
+                spool.keep(&lines, &self.shutdown)?;
                 lines.clear();
             }
             pending.drain(..taken?);

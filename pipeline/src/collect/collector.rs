@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use bus::{EmbeddedBus, Record};
 use event::{EventBatch, EventId};
 use futures::future::try_join_all;
-use ingest::source::{FileData, Notice, Position, Source, SourceItem};
+use ingest::source::{Notice, Position, Source, SourceData, SourceItem};
 use ingest::{Decoded, Stream};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -36,8 +36,6 @@ pub struct Collector {
     pub instance: String,
     pub stream: Stream,
     pub source: Box<dyn Source>,
-    /// Its files are the program's own, which removes them.
-    pub is_spooled: bool,
     pub log: EmbeddedBus,
     pub partitions: u32,
     pub runtime: Handle,
@@ -132,8 +130,8 @@ impl Collector {
         self.runtime.block_on(async { tokio::time::timeout_at(until.into(), items.recv()).await })
     }
 
-    fn feed(&mut self, data: &FileData, turn: &mut Turn) -> anyhow::Result<()> {
-        let FileData { key, offset, bytes, end_of_file, .. } = data;
+    fn feed(&mut self, data: &SourceData, turn: &mut Turn) -> anyhow::Result<()> {
+        let SourceData { key, offset, bytes, end_of_file, .. } = data;
         self.stream.feed(*key, *offset, bytes, *end_of_file, clock());
         turn.fed.insert(*key, offset + bytes.len() as u64);
         turn.is_kept = false;
@@ -150,9 +148,6 @@ impl Collector {
                 tracing::info!(source = self.name, "{notice}");
             }
             Notice::Rotated { .. } | Notice::Forgotten { .. } => {
-                tracing::debug!(source = self.name, "{notice}");
-            }
-            Notice::Removed { .. } | Notice::Lost { unread_bytes: 0, .. } if self.is_spooled => {
                 tracing::debug!(source = self.name, "{notice}");
             }
             _ => {
@@ -243,13 +238,15 @@ impl Collector {
         let log = (0..self.partitions).map(|partition| self.log.end(partition).0).collect();
         let stream = self.stream.snapshot();
         let fed = turn.fed.iter().filter_map(|(key, end)| self.source.position(*key, *end));
-        let mut files: Vec<_> = fed.filter_map(Position::into_file).collect();
-        let before = self.progress.source(&self.name).unwrap_or_default().files;
+        let mut positions: Vec<Position> = fed.collect();
         // Nothing is removed that the checkpoint before this one, should it be needed, wants.
-        let read: Vec<_> = before.iter().cloned().map(Position::File).collect();
-        files.extend(before.into_iter().filter(|file| !turn.fed.contains_key(&file.key)));
-        files.sort_by_key(|file| file.key);
-        let kept = SourceCheckpoint { log, files, stream };
+        let before = self.progress.source(&self.name).unwrap_or_default().positions;
+        let is_kept = |position: &&Position| {
+            !turn.fed.contains_key(&position.key()) && self.source.wants(position)
+        };
+        positions.extend(before.iter().filter(is_kept).cloned());
+        positions.sort_by_key(Position::key);
+        let kept = SourceCheckpoint { log, positions, stream };
         match self.progress.keep(&self.name, kept) {
             Ok(wanted) => {
                 task.set_problem(None);
@@ -261,7 +258,7 @@ impl Collector {
                     Ok::<(), bus::BusError>(())
                 })?;
                 // What stays this time goes the next.
-                if let Err(error) = self.source.persisted(&read) {
+                if let Err(error) = self.source.persisted(&before) {
                     tracing::warn!(source = self.name, %error, "read spool files stay");
                 }
                 Ok(())

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bus::{Delivery, EmbeddedBus, Offset};
 use event::EventId;
-use ingest::source::FilePosition;
+use ingest::source::Position;
 
 use super::envelope::Extent;
 use crate::checkpoint::{self, DetectionCheckpoint, SourceCheckpoint, SourceCheckpoints};
@@ -51,16 +51,17 @@ impl SourceProgress {
         Ok(oldest(&kept, &self.active))
     }
 
-    /// Every file that was ever read, by `run` or by `ingest`: the furthest position of each.
-    pub fn files(&self, name: &str, detection: Option<&DetectionCheckpoint>) -> Vec<FilePosition> {
-        let mut furthest: BTreeMap<EventId, FilePosition> = BTreeMap::new();
+    /// Every stream that is remembered, read by `run` or by `ingest`: the furthest position of
+    /// each.
+    pub fn positions(&self, name: &str, detection: Option<&DetectionCheckpoint>) -> Vec<Position> {
+        let mut furthest: BTreeMap<EventId, Position> = BTreeMap::new();
         let own = self.lock().sources.get(name).cloned();
         let ingested = detection.into_iter().flat_map(|detection| detection.ingested.values());
-        let all = own.iter().chain(ingested).flat_map(|source| &source.files);
-        for file in all {
-            let known = furthest.get(&file.key);
-            if known.is_none_or(|known| known.offset < file.offset) {
-                furthest.insert(file.key, file.clone());
+        let all = own.iter().chain(ingested).flat_map(|source| &source.positions);
+        for position in all {
+            let known = furthest.get(&position.key());
+            if known.is_none_or(|known| known.offset() < position.offset()) {
+                furthest.insert(position.key(), position.clone());
             }
         }
         furthest.into_values().collect()

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use event::EventId;
-use ingest::source::{FilePositions, FileSource, FileSourceMode, SourceItem};
+use ingest::source::{
+    FilePositions, FileSource, FileSourceMode, FileSourceSettings, Position, SourceItem,
+};
 use ingest::{Decoded, Stream};
 use lake::{Lake, Sharing};
 use model::DayProfile;
@@ -110,12 +112,15 @@ pub fn backfill(
         recording.clone().record(respond.clone(), on_alert.clone(), stopped.clone(), task)
     });
     let progress = SourceProgress::open(folder.sources(), BTreeSet::new())?;
-    let files = progress.files(&source.name, known.as_ref());
+    let positions = progress.positions(&source.name, known.as_ref());
+    let positions: Vec<_> = positions.iter().filter_map(Position::file).cloned().collect();
+    let files = source.kind.settings::<FileSourceSettings>();
+    let files = files.context("files are read to their end, and this source has none")?;
     let known = known.unwrap_or_default();
     let before = known.ingested.get(&source.name).cloned().unwrap_or_default();
     let mode = FileSourceMode::ReadToEnd;
     let (opened, items) =
-        FileSource::spawn(source.files.clone(), source.instance(), &files, mode, stop.clone())?;
+        FileSource::spawn(files, source.instance(), &positions, mode, stop.clone())?;
     let (store, commands) = store::start(writer, alerts.clone(), &supervisor)?;
     let (parts, received) = sync_channel(PARTS_MAX);
     let read = opened.progress();
@@ -244,12 +249,13 @@ impl Reader {
 
     fn checkpoint(&mut self) -> anyhow::Result<()> {
         let fed: Vec<(EventId, u64)> = self.fed.iter().map(|(k, end)| (*k, *end)).collect();
-        let mut files = self.positions.positions_at(&fed);
-        let before = self.before.files.iter();
-        files.extend(before.filter(|file| !self.fed.contains_key(&file.key)).cloned());
-        files.sort_by_key(|file| file.key);
+        let read = self.positions.positions_at(&fed);
+        let mut positions: Vec<_> = read.into_iter().map(Position::File).collect();
+        let before = self.before.positions.iter();
+        positions.extend(before.filter(|it| !self.fed.contains_key(&it.key())).cloned());
+        positions.sort_by_key(Position::key);
         let stream = self.stream.snapshot();
-        self.send(Part::Checkpoint(SourceCheckpoint { log: Vec::new(), files, stream }))
+        self.send(Part::Checkpoint(SourceCheckpoint { log: Vec::new(), positions, stream }))
     }
 
     fn send(&self, part: Part) -> anyhow::Result<()> {

@@ -34,7 +34,7 @@ impl SourceBoard {
         let entry = Arc::new(SourceEntry {
             name: source.name.clone(),
             instance: source.instance().to_owned(),
-            paths: source.kind().places(),
+            paths: source.kind.places(),
             format: Mutex::new(format),
             problem: Mutex::new(None),
             bytes: AtomicU64::new(0),

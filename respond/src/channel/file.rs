@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use open_set::KindSettings;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -35,9 +36,11 @@ struct FileChannel {
     open: Arc<Mutex<Option<File>>>,
 }
 
-impl Kind for FileSettings {
+impl KindSettings for FileSettings {
     const NAME: &'static str = "file";
+}
 
+impl Kind for FileSettings {
     fn receiver(&self) -> &str {
         &self.path
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use event::Timestamp;
+use open_set::KindSettings;
 use reqwest::dns::Resolve;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
@@ -80,9 +81,11 @@ impl WebhookChannel {
     }
 }
 
-impl Kind for WebhookSettings {
+impl KindSettings for WebhookSettings {
     const NAME: &'static str = "webhook";
+}
 
+impl Kind for WebhookSettings {
     fn receiver(&self) -> &str {
         &self.url
     }

@@ -151,8 +151,8 @@ fn settings_are_read_from_toml() {
         ("webhook.secret = 1", "unknown field `secret`"),
         ("webhok.url = \"x\"", "unknown field `webhok`; a channel has name, severity_min"),
         ("severity_minimum = \"low\"\nfile.path = \"/x\"", "unknown field `severity_minimum`"),
-        ("", "the channel leads nowhere; add `file` or `webhook`"),
-        ("file.path = \"/x\"\nwebhook.url = \"x\"", "one of `file` or `webhook`, not to several"),
+        ("", "the channel has no kind; add `file` or `webhook`"),
+        ("file.path = \"/x\"\nwebhook.url = \"x\"", "it has `file` and `webhook`; keep one"),
         ("severity_min = \"huge\"\nfile.path = \"/x\"", "unknown variant `huge`"),
         ("families = [\"all\"]\nfile.path = \"/x\"", "unknown variant `all`"),
     ] {

@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use crate::source::{
-    FileData, FilePosition, FileSet, FileSourceMode, FileSourceSettings, Notice, SourceItem,
+    FilePosition, FileSet, FileSourceMode, FileSourceSettings, Notice, SourceData, SourceItem,
 };
 
 /// What was delivered of one key.
@@ -130,7 +130,7 @@ impl Rig {
     }
 
     /// Checks that the bytes follow, and that what was there before is the same.
-    pub(super) fn take(&mut self, data: FileData) {
+    pub(super) fn take(&mut self, data: SourceData) {
         let known = self.delivered.entry(data.key).or_default();
         assert_eq!(data.offset, known.next, "a hole or an overlap in {}", data.path.display());
         let start = data.offset as usize;
