@@ -205,11 +205,13 @@ pub(crate) fn explain_error(title: &str, event: &AuditEvent<'_>) -> (String, Exp
     let number = event.statement_number.unwrap_or_default();
     let identity = event.identity().unwrap_or("an unknown account");
     let manager = if is_denied {
-        format!("The database refused the statement that {identity} may have run.")
+        format!(
+            "The database refused the statement of {identity}, which an earlier alert reported."
+        )
     } else {
         format!(
-            "The statement that {identity} may have run failed. What it did outside of the \
-             database until then may remain."
+            "The statement of {identity}, which an earlier alert reported, failed. What it did \
+             outside of the database until then may remain."
         )
     };
     let explanation = Explanation {
