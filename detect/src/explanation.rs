@@ -124,7 +124,7 @@ fn engineer(anomaly: &Anomaly, subject: &Subject<'_>) -> String {
             let span = count(subject.profile.span_days(), "day");
             let order = match new_today {
                 0 | 1 => String::new(),
-                number => format!("{word} {number} of today that is new; "),
+                number => format!("new {word} number {number} of today; "),
             };
             format!(
                 "first {word} `{shown}` of `{identity}`: in none of {statements} statements in \
@@ -162,7 +162,8 @@ fn deed(anomaly: &Anomaly, subject: &Subject<'_>) -> String {
             Some(name) => format!("used {name}"),
             None => format!("used the table {shown}"),
         },
-        Some(Family::Statement) => "ran a statement of a new form".to_owned(),
+        Some(Family::Statement) if anomaly.is_new() => "ran a statement of a new form".to_owned(),
+        Some(Family::Statement) => "ran a statement of a rare form".to_owned(),
         Some(Family::Command) => format!("ran {shown}"),
         Some(Family::Network) => format!("connected from {shown}"),
         Some(Family::Application) => format!("used the program {shown}"),
@@ -197,18 +198,20 @@ fn silent_manager(anomalies: &[Anomaly]) -> String {
     format!("There would be no alert had it {}.", join(&usual))
 }
 
-/// The error that ended a statement which was told of as perhaps done, under `title`.
+/// The error that ended a statement which an alert called `title` said may have been run.
 pub(crate) fn explain_error(title: &str, event: &AuditEvent<'_>) -> (String, Explanation) {
     let is_denied = event.outcome == Outcome::Denied;
     let session = event.session.unwrap_or_default();
     let number = event.statement_number.unwrap_or_default();
-    let identity = event.identity().unwrap_or("somebody");
+    let identity = event.identity().unwrap_or("an unknown account");
     let manager = if is_denied {
-        format!("The database refused the statement of {identity} that was told of before.")
+        format!(
+            "The database refused the statement of {identity}, which an earlier alert reported."
+        )
     } else {
         format!(
-            "The statement of {identity} that was told of before failed. What it did outside of \
-             the database until then may remain."
+            "The statement of {identity}, which an earlier alert reported, failed. What it did \
+             outside of the database until then may remain."
         )
     };
     let explanation = Explanation {
@@ -262,7 +265,7 @@ pub(crate) fn explain_silence(
             count(hours.cast_signed(), "hour")
         ),
         counterfactual_engineer: format!("silent below {} h", 5 * usual.max(1)),
-        counterfactual_manager: "There would be no alert had it gone on as usual.".into(),
+        counterfactual_manager: "There would be no alert had records of it come as usual.".into(),
     };
     (format!("No records of {identity}"), explanation)
 }
@@ -308,7 +311,7 @@ pub(crate) fn explain_leak(
         maturity,
         engineer: format!(
             "rows of `{identity}` above its reference of four weeks and more ago for {} active \
-             days: {} a day, then {}; CUSUM k 0.25, h 10",
+             days: {} a day, in the reference {}; CUSUM k 0.25, h 10",
             leak.days,
             grouped(leak.rows),
             grouped(leak.usual_rows)
@@ -323,7 +326,7 @@ pub(crate) fn explain_leak(
         counterfactual_engineer: "silent if its days were like those of the reference".into(),
         counterfactual_manager: "There would be no alert had it read as much as before.".into(),
     };
-    Some((format!("More rows day by day: {identity}"), explanation))
+    Some((format!("Slowly growing row counts of {identity}"), explanation))
 }
 
 /// Weak signals that added up.
@@ -334,10 +337,10 @@ pub(crate) fn explain_accumulated(
 ) -> (String, Explanation) {
     let (title, engineer, manager, silent) = match found {
         Accumulated::Sum(sum) => (
-            format!("Many unusual things by {identity}"),
+            format!("Many slightly unusual acts of {identity}"),
             format!("signals of `{identity}` within a day add up to {sum:.1}"),
             format!(
-                "The account {identity} did many things within a day, each of them a little \
+                "The account {identity} did many things within a day, each of them slightly \
                  unusual."
             ),
             format!("silent below {sum_min:.1}"),
@@ -345,11 +348,11 @@ pub(crate) fn explain_accumulated(
         Accumulated::Steps(families) => {
             let names: Vec<_> = families.iter().map(|family| family.as_str()).collect();
             (
-                format!("Several kinds of alerts about {identity}"),
+                format!("Alerts of several kinds about {identity}"),
                 format!("cases of `{identity}` within 8 h: {}", names.join(", ")),
                 format!(
-                    "Alerts of {} kinds came about the account {identity} within eight hours: {}. \
-                     They may be steps of one attack.",
+                    "The account {identity} has alerts of {} kinds within eight hours: {}. They \
+                     may be steps of one attack.",
                     names.len(),
                     join(&names)
                 ),
@@ -361,7 +364,7 @@ pub(crate) fn explain_accumulated(
         engineer,
         manager,
         counterfactual_engineer: silent,
-        counterfactual_manager: "There would be no alert had less come together.".into(),
+        counterfactual_manager: "There would be no alert with fewer or weaker signals.".into(),
         ..Explanation::default()
     };
     (title, explanation)
