@@ -3,7 +3,7 @@
 use event::vocabulary::ActorKind;
 use serde::{Deserialize, Serialize};
 
-use crate::context::{Conduct, Family};
+use crate::context::{Conduct, Family, Measure};
 use crate::signal;
 
 /// Less is no anomaly worth a word.
@@ -33,8 +33,8 @@ pub(crate) enum AnomalyKind {
     Value { family: Family, days: f64, new_today: u32 },
     /// An hour of the week near which the identity was active on so many decayed days.
     Hour { days: f64 },
-    /// Rows of a day.
-    Rows { rows: u64, usual_max: u64 },
+    /// So much on a day, as is shown; at most this on a day before.
+    Volume { measure: Measure, usual_max: u64 },
 }
 
 /// How many identities have a value, of how many.
@@ -62,18 +62,22 @@ impl Anomaly {
         matches!(self.kind, AnomalyKind::Value { days, .. } if days == 0.0)
     }
 
-    /// The family of values; rows have none.
+    /// The family of values; volumes have none.
     pub(crate) fn value_family(&self) -> Option<Family> {
         match self.kind {
             AnomalyKind::Value { family, .. } => Some(family),
             AnomalyKind::Hour { .. } => Some(Family::Hour),
-            AnomalyKind::Rows { .. } => None,
+            AnomalyKind::Volume { .. } => None,
         }
     }
 
     /// The word in ids of baselines.
     pub(crate) fn word(&self) -> &'static str {
-        self.value_family().map_or("rows", Family::as_str)
+        match self.kind {
+            AnomalyKind::Value { family, .. } => family.as_str(),
+            AnomalyKind::Hour { .. } => Family::Hour.as_str(),
+            AnomalyKind::Volume { measure, .. } => measure.as_str(),
+        }
     }
 
     /// The family of its signal.
@@ -86,9 +90,12 @@ impl Anomaly {
         }
     }
 
-    /// What tells it from others, such as `table hr.salaries`.
+    /// What tells it from others, such as `table hr.salaries`. A volume that grows is the same.
     pub(crate) fn cause(&self) -> String {
-        format!("{} {}", self.word(), self.shown)
+        match self.kind {
+            AnomalyKind::Volume { .. } => self.word().to_owned(),
+            _ => format!("{} {}", self.word(), self.shown),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! `clock` bounds the time of an instance · `profile` holds what one identity does, with its
-//! `habits`, `hours`, `rows` and `leak` · `identity_kind` says what an identity is · `audit_gap`
+//! `habits`, `hours`, `volume` and `leak` · `identity_kind` says what an identity is · `audit_gap`
 //! tells what is missing · `identities` keeps all of them and closes their hours and days.
 
 mod audit_gap;
@@ -15,8 +15,8 @@ mod identities;
 mod identity_kind;
 mod leak;
 mod profile;
-mod rows;
 mod value;
+mod volume;
 
 use event::vocabulary::ActorKind;
 
@@ -26,6 +26,7 @@ pub(crate) use identities::{Closed, Identities, Looked, SavedIdentities};
 pub(crate) use identity_kind::{Conduct, application_name};
 pub(crate) use profile::{ClosedDay, Profile, grouped, model_family};
 pub(crate) use value::Family;
+pub(crate) use volume::Measure;
 
 /// What is usual, as rules see it.
 #[derive(Clone, Debug)]

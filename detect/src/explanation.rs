@@ -5,7 +5,7 @@ use event::alert::{Explanation, Fact};
 use event::vocabulary::Outcome;
 
 use crate::anomaly::{Anomaly, AnomalyKind};
-use crate::context::{ClosedDay, Family, Profile, grouped};
+use crate::context::{ClosedDay, Family, Measure, Profile, grouped};
 use crate::risk::Accumulated;
 
 /// Usual values named in an explanation.
@@ -43,16 +43,19 @@ pub(crate) fn short(anomaly: &Anomaly) -> String {
     let how = match anomaly.kind {
         AnomalyKind::Value { days: 0.0, .. } => "first",
         AnomalyKind::Value { .. } => "rare",
-        AnomalyKind::Hour { .. } | AnomalyKind::Rows { .. } => "unusual",
+        AnomalyKind::Hour { .. } | AnomalyKind::Volume { .. } => "unusual",
     };
     format!("{how} {} {}", anomaly.word(), anomaly.shown)
 }
 
 /// What it may be in MITRE ATT&CK: data from databases, or a valid account misused.
 pub(crate) fn technique(anomaly: Option<&Anomaly>) -> &'static str {
-    match anomaly.map(Anomaly::value_family) {
-        Some(Some(Family::Table | Family::Statement | Family::Command) | None) => "T1213.006",
-        _ => "T1078",
+    let Some(anomaly) = anomaly else { return "T1213.006" };
+    match anomaly.kind {
+        AnomalyKind::Value { family: Family::Network | Family::Application, .. }
+        | AnomalyKind::Hour { .. }
+        | AnomalyKind::Volume { measure: Measure::Failures, .. } => "T1078",
+        _ => "T1213.006",
     }
 }
 
@@ -79,7 +82,7 @@ fn usual(anomalies: &[Anomaly], profile: &Profile) -> Vec<Fact> {
     let facts = anomalies.iter().filter_map(|anomaly| {
         let name = format!("usual {}", anomaly.word());
         match anomaly.kind {
-            AnomalyKind::Rows { usual_max, .. } => {
+            AnomalyKind::Volume { usual_max, .. } => {
                 Some(Fact::new(name, format!("at most {} a day", grouped(usual_max))))
             }
             AnomalyKind::Hour { .. } => None,
@@ -113,8 +116,9 @@ fn engineer(anomaly: &Anomaly, subject: &Subject<'_>) -> String {
         AnomalyKind::Hour { days } => {
             format!("active at {shown}, near which it was active on {days:.1} days; {chance}")
         }
-        AnomalyKind::Rows { usual_max, .. } => {
-            format!("{shown} rows today, at most {} on a day before; {chance}", grouped(usual_max))
+        AnomalyKind::Volume { measure, usual_max } => {
+            let (unit, most) = (measure.unit(), grouped(usual_max));
+            format!("{shown} {unit} today, at most {most} on a day before; {chance}")
         }
         AnomalyKind::Value { days, .. } if days > 0.0 => {
             format!("rare {word} `{shown}` of `{identity}`: on {days:.1} days; {share}{chance}")
@@ -157,25 +161,35 @@ fn manager(anomalies: &[Anomaly], subject: &Subject<'_>) -> String {
 
 fn deed(anomaly: &Anomaly, subject: &Subject<'_>) -> String {
     let shown = &anomaly.shown;
-    match anomaly.value_family() {
-        Some(Family::Table) => match (subject.table_name)(shown) {
-            Some(name) => format!("used {name}"),
-            None => format!("used the table {shown}"),
+    let form = if anomaly.is_new() { "new" } else { "rare" };
+    match anomaly.kind {
+        AnomalyKind::Volume { measure: Measure::Rows, .. } => {
+            format!("read or changed {shown} rows on one day")
+        }
+        AnomalyKind::Volume { measure: Measure::Failures, .. } => {
+            format!("had {shown} statements fail on one day")
+        }
+        AnomalyKind::Hour { .. } => format!("was active at {shown}"),
+        AnomalyKind::Value { family, .. } => match family {
+            Family::Table => match (subject.table_name)(shown) {
+                Some(name) => format!("used {name}"),
+                None => format!("used the table {shown}"),
+            },
+            Family::Statement => format!("ran a statement of a {form} form"),
+            Family::Command => format!("ran {shown}"),
+            Family::Network => format!("connected from {shown}"),
+            Family::Application => format!("used the program {shown}"),
+            Family::Hour => format!("was active at {shown}"),
         },
-        Some(Family::Statement) if anomaly.is_new() => "ran a statement of a new form".to_owned(),
-        Some(Family::Statement) => "ran a statement of a rare form".to_owned(),
-        Some(Family::Command) => format!("ran {shown}"),
-        Some(Family::Network) => format!("connected from {shown}"),
-        Some(Family::Application) => format!("used the program {shown}"),
-        Some(Family::Hour) => format!("was active at {shown}"),
-        None => format!("read or changed {shown} rows on one day"),
     }
 }
 
 fn silent_engineer(anomalies: &[Anomaly], profile: &Profile) -> String {
     let conditions = anomalies.iter().map(|anomaly| match anomaly.kind {
         AnomalyKind::Hour { .. } => "within its usual hours".to_owned(),
-        AnomalyKind::Rows { usual_max, .. } => format!("below {} rows", grouped(usual_max)),
+        AnomalyKind::Volume { measure, usual_max } => {
+            format!("at most {} {}", grouped(usual_max), measure.unit())
+        }
         AnomalyKind::Value { family, .. } => {
             format!("{} among {}", family.as_str(), usual_of(profile, family))
         }
@@ -186,13 +200,17 @@ fn silent_engineer(anomalies: &[Anomaly], profile: &Profile) -> String {
 fn silent_manager(anomalies: &[Anomaly]) -> String {
     let usual: Vec<_> = anomalies
         .iter()
-        .map(|anomaly| match anomaly.value_family() {
-            Some(Family::Table) => "used only its usual data",
-            Some(Family::Statement | Family::Command) => "done only its usual work",
-            Some(Family::Network) => "connected from its usual network",
-            Some(Family::Application) => "used its usual program",
-            Some(Family::Hour) => "kept to its usual hours",
-            None => "read no more than usual",
+        .map(|anomaly| match anomaly.kind {
+            AnomalyKind::Volume { measure: Measure::Rows, .. } => "read no more than usual",
+            AnomalyKind::Volume { measure: Measure::Failures, .. } => "failed no more than usual",
+            AnomalyKind::Hour { .. } => "kept to its usual hours",
+            AnomalyKind::Value { family, .. } => match family {
+                Family::Table => "used only its usual data",
+                Family::Statement | Family::Command => "done only its usual work",
+                Family::Network => "connected from its usual network",
+                Family::Application => "used its usual program",
+                Family::Hour => "kept to its usual hours",
+            },
         })
         .collect();
     format!("There would be no alert had it {}.", join(&usual))

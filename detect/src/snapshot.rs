@@ -13,7 +13,7 @@ use crate::repeats::Repeats;
 use crate::statistics::Statistics;
 
 /// Grows with every change of what is saved.
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 
 /// Everything that outlives a restart: as it is read, and as it is written.
 #[derive(Serialize, Deserialize)]

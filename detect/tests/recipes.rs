@@ -166,6 +166,34 @@ fn an_insider_at_night_is_one_case_of_high_severity() {
 }
 
 #[test]
+fn many_failed_statements_are_told_by_how_many_fail_on_other_days() {
+    let guesses = |failures: i64, of_each_day: i64| {
+        let mut detector = detector();
+        for day in 0..=60 {
+            let mut stream = Stream::new("ana", "10.0.2.7", "psql");
+            for number in 0..if day == 60 { failures } else { of_each_day } {
+                let time = day * DAY + 9 * HOUR + number * MINUTE / 60;
+                stream.run(time, "SELECT", "select nam from app.orders").outcome = Outcome::Failed;
+            }
+            for hour in 8..17 {
+                stream.run(day * DAY + hour * HOUR, "SELECT", "select id from app.orders");
+            }
+            let alerts = observe(&mut detector, &stream).alerts;
+            if day == 60 {
+                return alerts;
+            }
+            assert_eq!(alerts, [], "day {day}");
+        }
+        unreachable!()
+    };
+    assert_eq!(guesses(900, 600), [], "no more than on other days");
+    let told = guesses(900, 1);
+    let told: Vec<_> = told.iter().map(|alert| alert.explanation.manager.as_str()).collect();
+    assert!(told[0].contains("had 50 statements fail on one day"), "{told:#?}");
+    assert!(told.len() <= 3, "it is told again only as it becomes graver: {told:#?}");
+}
+
+#[test]
 fn a_busy_day_does_not_blind_for_months() {
     let mut detector = detector();
     let service = |day: i64, statements: &dyn Fn(i64) -> String| {

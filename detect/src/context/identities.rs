@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::habits::Touched;
 use super::profile::{ClosedDay, Profile, SavedProfile};
 use super::value::{Family, shown, text_key};
+use super::volume::{Measure, UnusualDay};
 use super::{AccountAge, Conduct, Context, identity_kind};
 use crate::DetectSettings;
 use crate::analysis::StatementAnalysis;
@@ -16,9 +17,6 @@ use crate::anomaly::{Anomaly, AnomalyKind, weight};
 use crate::held_models::{InstanceModels, Models, judged_by_peers};
 use crate::settings::{BaselineSettings, IdentitySettings};
 use crate::statistics::Statistics;
-
-/// Fewer rows a day are nothing to tell.
-const ROWS_MIN: u64 = 1_000;
 
 /// Peers say something from so many identities on.
 const IDENTITIES_MIN: u32 = 5;
@@ -148,7 +146,7 @@ impl Identities {
         }
         statistics.value_evictions += profile.take_evictions();
         judge.hour(profile, hour, context, &mut looked.anomalies);
-        judge.rows(profile, event, context, &mut looked.anomalies);
+        judge.volumes(profile, event, context, &mut looked.anomalies);
         profile.note(event, analysis.tables_written(), context.sensitivity);
         looked.anomalies.sort_by(|a, b| {
             let order = b.score().total_cmp(&a.score());
@@ -385,27 +383,32 @@ impl Judgement<'_> {
         }
     }
 
-    fn rows(
+    fn volumes(
         &self,
         profile: &mut Profile,
         event: &AuditEvent<'_>,
         context: &mut Context,
         anomalies: &mut Vec<Anomaly>,
     ) {
-        let Some(rows) = event.rows.and_then(|rows| u64::try_from(rows).ok()) else { return };
-        context.rows_percentile = profile.rows.percentile(rows);
-        let volume = profile.rows.add(rows, ROWS_MIN);
-        let Some(volume) = volume.filter(|_| self.is_mature) else { return };
-        let anomaly = Anomaly {
-            kind: AnomalyKind::Rows { rows: volume.rows, usual_max: volume.usual_max },
-            shown: super::profile::grouped(volume.rows),
-            chance: volume.chance,
-            weight: weight(None, self.conduct),
-            share: None,
-            by_peers: false,
-        };
-        if anomaly.is_telling() {
-            anomalies.push(anomaly);
+        if let Some(rows) = Measure::Rows.of(event) {
+            context.rows_percentile = profile.volume(Measure::Rows).percentile(rows);
+        }
+        for volume in &mut profile.volumes {
+            let measure = volume.measure();
+            let unusual = measure.of(event).and_then(|amount| volume.add(amount));
+            let Some(unusual) = unusual.filter(|_| self.is_mature) else { continue };
+            let UnusualDay { chance, amount, usual_max } = unusual;
+            let anomaly = Anomaly {
+                kind: AnomalyKind::Volume { measure, usual_max },
+                shown: super::profile::grouped(amount),
+                chance,
+                weight: weight(None, self.conduct),
+                share: None,
+                by_peers: false,
+            };
+            if anomaly.is_telling() {
+                anomalies.push(anomaly);
+            }
         }
     }
 }

@@ -10,8 +10,8 @@ use super::habits::{Habits, SavedHabits};
 use super::hours::Hours;
 use super::identity_kind::{self, Conduct, Traits};
 use super::leak::{Leak, SlowLeak};
-use super::rows::Rows;
 use super::value::{Family, shown};
+use super::volume::{Measure, Volume};
 use crate::anomaly::DayAnomalies;
 use crate::risk::IdentityRisk;
 use crate::settings::BaselineSettings;
@@ -26,7 +26,7 @@ pub(crate) struct Profile {
     pub(super) figures: Figures,
     pub(super) habits: [Habits; Family::REMEMBERED.len()],
     pub(super) hours: Hours,
-    pub(super) rows: Rows,
+    pub(super) volumes: [Volume; Measure::ALL.len()],
     leak: Leak,
     pub(super) created: Created,
     /// What was unusual today.
@@ -75,7 +75,7 @@ pub(super) struct SavedProfile {
     figures: Figures,
     habits: Vec<SavedHabits>,
     hours: Hours,
-    rows: Rows,
+    volumes: Vec<Volume>,
     leak: Leak,
     created: Created,
     today: DayAnomalies,
@@ -98,7 +98,7 @@ impl Profile {
             figures,
             habits: Family::REMEMBERED.map(|family| Habits::new(limit(family, settings))),
             hours: Hours::default(),
-            rows: Rows::default(),
+            volumes: Measure::ALL.map(Volume::new),
             leak: Leak::default(),
             created: Created::default(),
             today: DayAnomalies::default(),
@@ -212,6 +212,11 @@ impl Profile {
         self.figures.statements
     }
 
+    /// How much of a measure the identity has.
+    pub(super) fn volume(&self, measure: Measure) -> &Volume {
+        &self.volumes[measure as usize]
+    }
+
     /// The habits of a family that is remembered value by value.
     pub(super) fn habits(&mut self, family: Family) -> Option<&mut Habits> {
         self.habits.get_mut(family as usize)
@@ -309,7 +314,7 @@ impl Profile {
             statements: figures.statements_today,
             errors: figures.errors_today,
             failed_logins: figures.failed_logins_today,
-            rows: self.rows.today(),
+            rows: self.volume(Measure::Rows).today(),
             hours: self.hours.today,
             sensitive_rows: figures.sensitive_rows_today,
             values,
@@ -325,19 +330,18 @@ impl Profile {
         for habits in &mut self.habits {
             habits.close_day(figures.day, figures.active_days);
         }
-        let found = ClosedDay {
-            leak: self.leak.close_day(self.rows.today()),
-            collapse: figures.close_day(),
-        };
+        let collapse = figures.close_day();
+        let rows = self.volume(Measure::Rows).today();
+        let found = ClosedDay { leak: self.leak.close_day(rows), collapse };
         self.hours.close_day();
-        self.rows.close_day();
+        self.volumes.iter_mut().for_each(Volume::close_day);
         found
     }
 
     fn fade(&mut self, decay: f64) {
         self.habits.iter_mut().for_each(|habits| habits.fade(decay));
         self.hours.fade(decay);
-        self.rows.fade(decay);
+        self.volumes.iter_mut().for_each(|volume| volume.fade(decay));
         self.figures.days *= decay;
         for usual in &mut self.figures.usual {
             for sum in [&mut usual.days, &mut usual.statements, &mut usual.sessions] {
@@ -351,7 +355,7 @@ impl Profile {
             figures: self.figures.clone(),
             habits: self.habits.iter().map(Habits::save).collect(),
             hours: self.hours.clone(),
-            rows: self.rows.clone(),
+            volumes: self.volumes.to_vec(),
             leak: self.leak.clone(),
             created: self.created.clone(),
             today: self.today.clone(),
@@ -368,13 +372,16 @@ impl Profile {
                 None => Habits::new(values_max),
             }
         });
+        let mut volumes = saved.volumes.into_iter();
+        let volumes =
+            Measure::ALL.map(|measure| volumes.next().unwrap_or_else(|| Volume::new(measure)));
         let mut created = saved.created;
         created.set_limit();
         Self {
             figures: saved.figures,
             habits,
             hours: saved.hours,
-            rows: saved.rows,
+            volumes,
             leak: saved.leak,
             created,
             today: saved.today,
