@@ -84,7 +84,8 @@ impl AuditGaps {
 
     /// Looks at one event, in the order of its source.
     pub(crate) fn observe(&mut self, event: &AuditEvent<'_>) -> Option<AuditGap> {
-        let session = event.session?;
+        // Only pgaudit numbers the records of a session; a number of MariaDB's is the server's.
+        let session = event.session.filter(|_| event.engine == "postgresql")?;
         let begins = event.command == Some("connection authorized");
         if !begins
             && event.statement_number.is_none()
