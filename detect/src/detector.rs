@@ -20,7 +20,7 @@ use crate::held_models::Models;
 use crate::repeats::Repeats;
 use crate::rule::RuleSet;
 use crate::rule_engine::RuleEngine;
-use crate::rule_event::{RuleEvent, client_network};
+use crate::rule_event::{ClientNetwork, RuleEvent};
 use crate::sensitivity::Sensitivity;
 use crate::settings::DetectSettings;
 use crate::snapshot::{Header, ReadSnapshot, VERSION, WrittenSnapshot};
@@ -53,7 +53,7 @@ pub struct Detector {
     profiles: Vec<model::DayProfile>,
     /// Kept to reuse their memory.
     analysis: StatementAnalysis,
-    network: String,
+    network: ClientNetwork,
 }
 
 /// What [`Detector::observe`] gives.
@@ -122,11 +122,8 @@ enum Share {
 /// What decides where an event is counted by client, if the stream is divided: the network of the
 /// client for failed log-ins, because an attacker tries many names. None for all others.
 pub fn counted_by_client(event: &AuditEvent<'_>) -> Option<String> {
-    (event.outcome.is_failure() && event.action == Action::Login).then(|| {
-        let mut network = String::new();
-        client_network(event, &mut network);
-        network
-    })
+    (event.outcome.is_failure() && event.action == Action::Login)
+        .then(|| ClientNetwork::default().of(event).to_owned())
 }
 
 impl Detector {
@@ -151,7 +148,7 @@ impl Detector {
             statistics: Statistics::default(),
             profiles: Vec::new(),
             analysis: StatementAnalysis::default(),
-            network: String::new(),
+            network: ClientNetwork::default(),
             settings: settings.clone(),
             rules: Arc::new(rules),
         })
@@ -177,14 +174,10 @@ impl Detector {
             let mut analysis = std::mem::take(&mut self.analysis);
             let mut network = std::mem::take(&mut self.network);
             self.analyzer.analyze(&event, &mut analysis);
-            client_network(&event, &mut network);
+            let client_network = network.of(&event);
             let context = Context::default();
-            let rule_event = RuleEvent {
-                event: &event,
-                analysis: &analysis,
-                client_network: &network,
-                context: &context,
-            };
+            let rule_event =
+                RuleEvent { event: &event, analysis: &analysis, client_network, context: &context };
             let results = self.engine.matches(&rule_event, &self.rules, &mut self.statistics);
             if let Some(results) = results {
                 self.judge_client(&rule_event, event.time, &results, &mut alerts);
@@ -347,14 +340,14 @@ impl Detector {
         if let Some(gap) = self.audit_gaps.observe(event) {
             analysis.add_flag(gap.flag(), gap.bit());
         }
-        client_network(event, &mut network);
+        let client_network = network.of(event);
         let sensitivity = self.sensitivity.level(analysis.tables());
         let mut context = Context { sensitivity, ..Context::default() };
         let mut closed = Vec::new();
         let looked = self.identities.look(
             event,
             &analysis,
-            &network,
+            client_network,
             time,
             &self.models,
             &mut context,
@@ -365,7 +358,7 @@ impl Detector {
             self.close(event.instance, time, closed, alerts);
         }
         let rule_event =
-            RuleEvent { event, analysis: &analysis, client_network: &network, context: &context };
+            RuleEvent { event, analysis: &analysis, client_network, context: &context };
         let is_announced =
             self.decisions.has_windows() && self.decisions.announces(None, &rule_event, time);
         let context = Context { in_change_window: is_announced, ..context.clone() };

@@ -15,7 +15,7 @@ use crate::context::Context;
 pub(crate) struct RuleEvent<'a> {
     pub(crate) event: &'a AuditEvent<'a>,
     pub(crate) analysis: &'a StatementAnalysis,
-    /// See [`client_network`].
+    /// See [`ClientNetwork`].
     pub(crate) client_network: &'a str,
     pub(crate) context: &'a Context,
 }
@@ -120,25 +120,41 @@ pub(crate) fn column(name: &str) -> Option<&'static Column> {
 }
 
 /// The network that stands for a client: `10.1.2.0/24`, `2001:db8:1::/48`, the host's name, or
-/// nothing.
-pub(crate) fn client_network(event: &AuditEvent<'_>, into: &mut String) {
-    into.clear();
-    let address = event.client_address.and_then(|text| text.parse::<IpAddr>().ok());
-    // Writing to a string cannot fail.
-    let _ = match address.map(|address| address.to_canonical()) {
-        Some(IpAddr::V4(address)) => {
-            let [a, b, c, _] = address.octets();
-            write!(into, "{a}.{b}.{c}.0/24")
+/// nothing. Many events in a row come from one client, so the last one is remembered.
+#[derive(Debug, Default)]
+pub(crate) struct ClientNetwork {
+    client: String,
+    is_address: bool,
+    network: String,
+}
+
+impl ClientNetwork {
+    /// Of the event's client.
+    pub(crate) fn of(&mut self, event: &AuditEvent<'_>) -> &str {
+        let client = event.client_address.or(event.client_host).unwrap_or_default();
+        let is_address = event.client_address.is_some();
+        if (self.client.as_str(), self.is_address) == (client, is_address) {
+            return &self.network;
         }
-        Some(IpAddr::V6(address)) => {
-            let [a, b, c, ..] = address.segments();
-            write!(into, "{a:x}:{b:x}:{c:x}::/48")
-        }
-        None => {
-            into.push_str(event.client_address.or(event.client_host).unwrap_or_default());
-            Ok(())
-        }
-    };
+        self.is_address = is_address;
+        self.client.clear();
+        self.client.push_str(client);
+        self.network.clear();
+        let address = event.client_address.and_then(|text| text.parse::<IpAddr>().ok());
+        // Writing to a string cannot fail.
+        let _ = match address.map(|address| address.to_canonical()) {
+            Some(IpAddr::V4(address)) => {
+                let [a, b, c, _] = address.octets();
+                write!(self.network, "{a}.{b}.{c}.0/24")
+            }
+            Some(IpAddr::V6(address)) => {
+                let [a, b, c, ..] = address.segments();
+                write!(self.network, "{a:x}:{b:x}:{c:x}::/48")
+            }
+            None => self.network.write_str(client),
+        };
+        &self.network
+    }
 }
 
 impl RuleEvent<'_> {
@@ -292,7 +308,7 @@ mod tests {
     #[test]
     fn a_network_stands_for_its_clients() {
         let mut event = AuditEvent::new("log", "postgresql_csvlog", "postgresql", "main");
-        let mut network = String::new();
+        let mut network = ClientNetwork::default();
         for (address, expected) in [
             ("10.1.2.3", "10.1.2.0/24"),
             ("::ffff:10.1.2.3", "10.1.2.0/24"),
@@ -300,13 +316,16 @@ mod tests {
             ("unreadable", "unreadable"),
         ] {
             event.client_address = Some(address);
-            client_network(&event, &mut network);
-            assert_eq!(network, expected);
+            assert_eq!(network.of(&event), expected);
+            assert_eq!(network.of(&event), expected, "again");
         }
         event.client_address = None;
         event.client_host = Some("[local]");
-        client_network(&event, &mut network);
-        assert_eq!(network, "[local]");
+        assert_eq!(network.of(&event), "[local]");
+        event.client_host = Some("10.1.2.3");
+        assert_eq!(network.of(&event), "10.1.2.3", "a name is no address");
+        (event.client_address, event.client_host) = (Some("10.1.2.3"), None);
+        assert_eq!(network.of(&event), "10.1.2.0/24");
     }
 
     #[test]

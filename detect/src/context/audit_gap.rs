@@ -54,6 +54,9 @@ impl AuditGap {
 pub(crate) struct AuditGaps {
     sessions: BoundedMap<String, Session>,
     habits: BoundedMap<String, Habit>,
+    /// Kept to reuse its memory.
+    #[serde(skip)]
+    key: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -71,7 +74,11 @@ struct Habit {
 
 impl Default for AuditGaps {
     fn default() -> Self {
-        Self { sessions: BoundedMap::new(SESSIONS_MAX), habits: BoundedMap::new(ACCOUNTS_MAX) }
+        Self {
+            sessions: BoundedMap::new(SESSIONS_MAX),
+            habits: BoundedMap::new(ACCOUNTS_MAX),
+            key: String::new(),
+        }
     }
 }
 
@@ -94,16 +101,20 @@ impl AuditGaps {
         {
             return None;
         }
-        let key = format!("{}\0{session}", event.instance);
+        self.key.clear();
+        for part in [event.instance, "\0", session] {
+            self.key.push_str(part);
+        }
         if begins {
-            self.sessions.insert(key, Session { is_whole: true, ..Session::default() });
+            let session = Session { is_whole: true, ..Session::default() };
+            self.sessions.insert(self.key.clone(), session);
             return None;
         }
         if event.action == Action::Logout {
-            return self.end(&key, event);
+            return self.end(event);
         }
         // Of a session whose beginning was not seen, the first number says nothing.
-        let session = self.sessions.get_or_insert_with(key.as_str(), Session::default);
+        let session = self.sessions.get_or_insert_with(self.key.as_str(), Session::default);
         session.records += 1;
         let number = event.statement_number?;
         let is_known = session.is_whole || session.last > 0;
@@ -112,8 +123,8 @@ impl AuditGaps {
         is_missing.then_some(AuditGap::Missing)
     }
 
-    fn end(&mut self, key: &str, event: &AuditEvent<'_>) -> Option<AuditGap> {
-        let session = self.sessions.remove(key)?;
+    fn end(&mut self, event: &AuditEvent<'_>) -> Option<AuditGap> {
+        let session = self.sessions.remove(self.key.as_str())?;
         if !session.is_whole || event.outcome == Outcome::Denied {
             return None;
         }
