@@ -33,6 +33,8 @@ pub(crate) struct Cases {
     open: BoundedMap<String, OpenCase>,
     /// Keys of the cases that have grown since they were last told.
     grown: BTreeSet<String>,
+    /// Cases that made room after they had grown, and are still to be told.
+    ended: Vec<Case>,
     unsettled: Unsettled,
 }
 
@@ -80,7 +82,7 @@ pub(crate) enum Joined {
 impl Cases {
     pub(crate) fn new(settings: &CaseSettings) -> Self {
         let (open, grown) = (BoundedMap::new(settings.open_max), BTreeSet::new());
-        Self { open, grown, unsettled: Unsettled::default() }
+        Self { open, grown, ended: Vec::new(), unsettled: Unsettled::default() }
     }
 
     /// Sets the limit again, which is not saved.
@@ -114,8 +116,10 @@ impl Cases {
         tell: impl FnOnce(CaseChange) -> Told,
     ) -> Option<Alert> {
         let key = key(signal, scene);
-        if self.open.peek(key.as_str()).is_some_and(|open| open.is_over(scene.time)) {
-            self.open.remove(key.as_str());
+        if self.open.peek(key.as_str()).is_some_and(|open| open.is_over(scene.time))
+            && let Some(over) = self.open.remove(key.as_str())
+        {
+            self.end(&key, over);
         }
         let alert = match self.open.get_mut(key.as_str()) {
             Some(open) => match open.join(signal, scene) {
@@ -132,7 +136,9 @@ impl Cases {
                 let told = tell(CaseChange::Opened);
                 let mut open = OpenCase::new(signal, scene, &told);
                 let alert = open.alert(signal, scene, told, CaseChange::Opened);
-                self.open.insert(key.clone(), open);
+                if let Some((evicted, case)) = self.open.insert(key.clone(), open) {
+                    self.end(&evicted, case);
+                }
                 Some(alert)
             }
         };
@@ -145,8 +151,18 @@ impl Cases {
 
     /// The cases that have grown since this was last asked, as they are now.
     pub(crate) fn take_grown(&mut self) -> Vec<Case> {
+        let mut told = std::mem::take(&mut self.ended);
         let grown = std::mem::take(&mut self.grown);
-        grown.iter().filter_map(|key| Some(self.open.peek(key.as_str())?.case.clone())).collect()
+        let open = grown.iter().filter_map(|key| self.open.peek(key.as_str()));
+        told.extend(open.map(|open| open.case.clone()));
+        told
+    }
+
+    /// Another case takes its place: what it came to is told first.
+    fn end(&mut self, key: &str, open: OpenCase) {
+        if self.grown.remove(key) {
+            self.ended.push(open.case);
+        }
     }
 
     /// Open cases now.

@@ -21,7 +21,7 @@ mod volume;
 use event::vocabulary::ActorKind;
 
 pub(crate) use audit_gap::AuditGaps;
-pub(crate) use clock::Clocks;
+pub use clock::Clocks;
 pub(crate) use identities::{Closed, Identities, Looked, SavedIdentities};
 pub(crate) use identity_kind::{Conduct, application_name};
 pub(crate) use profile::{ClosedDay, Profile, grouped, model_family};

@@ -192,7 +192,8 @@ impl Detector {
     /// days with them: for who sees no event of its own that says so. An hour ends once.
     pub fn tick(&mut self, instance: &str, hour: i64) -> Told {
         let mut alerts = Vec::new();
-        self.end_hours(instance, Timestamp(hour.saturating_mul(3_600_000_000)), &mut alerts);
+        self.clocks.hear(instance, Timestamp(hour.saturating_mul(3_600_000_000)));
+        self.end_hours(instance, &mut alerts);
         self.tell(alerts)
     }
 
@@ -331,8 +332,8 @@ impl Detector {
         alerts: &mut Vec<Alert>,
     ) {
         self.statistics.events += 1;
-        let time = self.clocks.time_of(event);
-        self.end_hours(event.instance, time, alerts);
+        let time = self.clocks.time_of(event.instance, event.time, event.received);
+        self.end_hours(event.instance, alerts);
         // Taken out of `self`, which the rest borrows.
         let mut analysis = std::mem::take(&mut self.analysis);
         let mut network = std::mem::take(&mut self.network);
@@ -359,8 +360,7 @@ impl Detector {
         }
         let rule_event =
             RuleEvent { event, analysis: &analysis, client_network, context: &context };
-        let is_announced =
-            self.decisions.has_windows() && self.decisions.announces(None, &rule_event, time);
+        let is_announced = self.decisions.announces_event(&rule_event, time);
         let context = Context { in_change_window: is_announced, ..context.clone() };
         let rule_event = RuleEvent { context: &context, ..rule_event };
         self.settle(&rule_event, time, alerts);

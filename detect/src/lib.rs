@@ -36,6 +36,7 @@ mod signal;
 mod snapshot;
 mod statistics;
 
+pub use context::Clocks;
 pub use detector::{DetectError, Detector, Observed, Told, counted_by_client};
 pub use held_models::{InstanceModels, Models};
 pub use rule::{Rule, RuleError, RuleSet, TestOutcome};

@@ -1,9 +1,13 @@
 //! What people decide about what detection finds. A decision enters the stream as a record, so
 //! that a replay decides the same; it never changes, it can only be withdrawn by another one.
 
+use globset::{Glob, GlobBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::{EventId, Timestamp};
+
+/// Exceptions and change windows that may hold at once.
+pub const HELD_MAX: usize = 10_000;
 
 /// Most characters of one text of a decision.
 pub const TEXT_CHARACTERS_MAX: usize = 1_000;
@@ -146,6 +150,16 @@ pub enum DecisionError {
     /// The scope is of wildcards only.
     #[error("the scope matches everything; write at least one name without wildcards in it")]
     ScopeBoundless,
+    /// A part of the scope cannot be matched.
+    #[error(
+        "`{name}` is no glob: {problem}; put a backslash before a bracket that stands for itself"
+    )]
+    NotGlob {
+        /// Which one.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// It would end before it was decided.
     #[error("`{0}` is not after the time of the decision; choose a later time")]
     Over(&'static str),
@@ -266,12 +280,24 @@ impl Scope {
             required(name, glob)?;
             are_all_boundless &= !names_something(glob);
         }
-        match given.count() {
+        match given.clone().count() {
             0 => Err(DecisionError::ScopeEmpty),
             _ if are_all_boundless => Err(DecisionError::ScopeBoundless),
             _ => Ok(()),
-        }
+        }?;
+        given.clone().try_for_each(|(name, text)| match glob(text) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(DecisionError::NotGlob { name, problem: error.kind().to_string() }),
+        })
     }
+}
+
+/// The glob of a part of a scope; letters match in either case.
+///
+/// # Errors
+/// If it is none.
+pub fn glob(text: &str) -> Result<Glob, globset::Error> {
+    GlobBuilder::new(text).case_insensitive(true).build()
 }
 
 fn days_after(time: Timestamp, days: i64) -> Timestamp {
@@ -401,6 +427,17 @@ mod tests {
         let deep = "{".repeat(1_000);
         let refused = exception(|it| it.scope.identity = Some(deep.clone()));
         assert_eq!(refused, Err(DecisionError::ScopeBoundless));
+    }
+
+    #[test]
+    fn a_scope_that_cannot_be_matched_is_refused() {
+        for text in ["u[", "{a,b", "u[z-a]", "a\\"] {
+            let refused = exception(|it| it.scope.identity = Some(text.into()));
+            let is_named = |error: &DecisionError| error.to_string().starts_with("`identity` is");
+            assert!(refused.as_ref().is_err_and(is_named), "{text}: {refused:?}");
+        }
+        let bracket = exception(|it| it.scope.identity = Some("u\\[1\\]".into()));
+        assert_eq!(bracket, Ok(()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Decisions that enter the stream: kept for people, and an outbox that takes them to the bus in
 //! the order in which they were made.
 
-use event::decision::{DecisionError, DecisionKind};
+use event::decision::{DecisionError, DecisionKind, HELD_MAX};
 use event::{Decision, EventId, Timestamp};
 use sqlx::{QueryBuilder, Transaction};
 
@@ -75,9 +75,6 @@ impl From<sqlx::Error> for DecideError {
         Self::State(error.into())
     }
 }
-
-/// Most exceptions and change windows that hold or will hold at one time.
-const HELD_MAX: i64 = 10_000;
 
 impl State {
     /// Keeps a decision, to be published; one that is known changes nothing. Whether it is new.
@@ -238,7 +235,7 @@ async fn refuse_more(
     .bind(now.0)
     .fetch_one(&mut **transaction)
     .await?;
-    if held >= HELD_MAX { Err(DecideError::TooMany) } else { Ok(()) }
+    if held >= HELD_MAX as i64 { Err(DecideError::TooMany) } else { Ok(()) }
 }
 
 async fn withdraw(

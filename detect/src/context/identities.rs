@@ -18,6 +18,9 @@ use crate::held_models::{InstanceModels, Models, judged_by_peers};
 use crate::settings::{BaselineSettings, IdentitySettings};
 use crate::statistics::Statistics;
 
+/// From this level on a table is sensitive.
+pub(super) const SENSITIVE: i32 = 2;
+
 /// Peers say something from so many identities on.
 const IDENTITIES_MIN: u32 = 5;
 
@@ -313,7 +316,10 @@ impl Judgement<'_> {
             let share = f64::from(share.holders) / f64::from(share.identities.max(1));
             context.peer_share = Some(context.peer_share.map_or(share, |known| known.min(share)));
         }
-        let Some(chance) = self.chance(profile, family, days, new_today, share) else { return };
+        // What else is new of late is no excuse for what is new and sensitive.
+        let is_sensitive = family == Family::Table && context.sensitivity >= Some(SENSITIVE);
+        let seen = (days, new_today);
+        let Some(chance) = self.chance(profile, family, seen, share, is_sensitive) else { return };
         context.see_rare(family, chance);
         let kind = AnomalyKind::Value { family, days, new_today: new_today as u32 };
         let weight = weight(Some(family), self.conduct);
@@ -329,9 +335,9 @@ impl Judgement<'_> {
         &self,
         profile: &Profile,
         family: Family,
-        days: f64,
-        new_today: usize,
+        (days, new_today): (f64, usize),
         share: Option<crate::anomaly::Share>,
+        is_sensitive: bool,
     ) -> Option<f64> {
         if self.by_peers {
             // Only what peers share says something of a newcomer; its own words do not.
@@ -348,10 +354,11 @@ impl Judgement<'_> {
         let peers = share.map_or(0.5 / 10.0, crate::anomaly::Share::chance);
         let chance = (days + weight * peers) / (profile.decayed_days_before() + weight);
         let habits = profile.habits.get(family as usize)?;
+        let novelty = if is_sensitive { 0.0 } else { habits.novelty() };
         let chance = match new_today {
             0 => chance,
-            1 | 2 => chance.max(habits.novelty()),
-            count => chance.max(habits.novelty()).min(habits.novelty_of(count)),
+            1 | 2 => chance.max(novelty),
+            count => chance.max(novelty).min(habits.novelty_of(count)),
         };
         Some(chance.clamp(1e-9, 1.0))
     }

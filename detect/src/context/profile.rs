@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::created::{Created, named_object};
 use super::habits::{Habits, SavedHabits};
 use super::hours::Hours;
+use super::identities::SENSITIVE;
 use super::identity_kind::{self, Conduct, Traits};
 use super::leak::{Leak, SlowLeak};
 use super::value::{Family, shown};
@@ -161,7 +162,7 @@ impl Profile {
             }
         }
         let rows = event.rows.map_or(0, |rows| rows.max(0).unsigned_abs());
-        if sensitivity.is_some_and(|level| level > 1) {
+        if sensitivity >= Some(SENSITIVE) {
             let sum = &mut self.figures.sensitive_rows_today;
             *sum = sum.saturating_add(rows);
         }

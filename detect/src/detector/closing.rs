@@ -14,8 +14,8 @@ use crate::rule_event::RuleEvent;
 use crate::signal::{Family, Signal, Told};
 
 impl Detector {
-    pub(super) fn end_hours(&mut self, instance: &str, time: Timestamp, alerts: &mut Vec<Alert>) {
-        for hour in self.clocks.tick(instance, time) {
+    pub(super) fn end_hours(&mut self, instance: &str, alerts: &mut Vec<Alert>) {
+        for hour in self.clocks.ended_hours(instance) {
             let closed = self.identities.close_hour(instance, hour, &mut self.statistics);
             let end = Timestamp((hour + 1).saturating_mul(3_600_000_000));
             for closed in closed {

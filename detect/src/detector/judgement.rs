@@ -169,7 +169,7 @@ impl Detector {
             if signal.layer == Layer::Rule {
                 steps += self.repeats.note(&signal, event, time.day());
             }
-            steps += u32::from(self.decisions.announces(Some(&signal), event, time));
+            steps += u32::from(self.decisions.announces(&signal, event, time));
             if steps > 0 {
                 signal.severity = eased(signal.severity, steps);
                 signal.p = signal.p.max(chance_of(signal.severity));
@@ -217,7 +217,7 @@ impl Detector {
             let (p, weight) = (anomaly.chance, anomaly.weight);
             let mut signal = Signal { p, weight, ..signal };
             let is_allowed = self.repeats.is_allowed(&signal, event);
-            let is_announced = self.decisions.announces(Some(&signal), event, time);
+            let is_announced = self.decisions.announces(&signal, event, time);
             signal.severity =
                 eased(severity, u32::from(is_announced) + if is_allowed { 2 } else { 0 });
             signal.opens_case = opens_case && signal.severity > Severity::Low;
@@ -330,7 +330,7 @@ impl Detector {
         let (title, explanation) =
             explanation::explain_accumulated(identity, &accumulated, sum_min);
         let kind = (Layer::Risk, Family::Context);
-        let (family, cause) = (CauseFamily::Behaviour, explanation.engineer.clone());
+        let (family, cause) = (CauseFamily::Behaviour, "accumulated risk".to_owned());
         let signal = Signal::of_identity("risk.accumulated", kind, family, Severity::High, cause);
         let told = Told::of_behaviour(title, explanation);
         let models = self.models.versions(event.event.instance);

@@ -26,7 +26,8 @@ pub(crate) fn detector() -> Detector {
 /// One event, owned.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
-    time: i64,
+    pub(crate) time: i64,
+    pub(crate) received: i64,
     pub(crate) user: String,
     client: String,
     application: String,
@@ -65,6 +66,7 @@ impl Stream {
         };
         self.steps.push(Step {
             time: START + after,
+            received: START + after + 100 * DAY,
             user: self.user.clone(),
             client: self.client.clone(),
             application: self.application.clone(),
@@ -80,6 +82,18 @@ impl Stream {
         self.steps.last_mut().expect("just pushed")
     }
 
+    /// When its first step is.
+    #[allow(dead_code, reason = "not every test ticks")]
+    pub(crate) fn begin(&self) -> i64 {
+        self.steps.first().expect("it has steps").time
+    }
+
+    /// Has all of it be read at a time.
+    #[allow(dead_code, reason = "not every test reads back")]
+    pub(crate) fn set_received(&mut self, time: i64) {
+        self.steps.iter_mut().for_each(|step| step.received = time);
+    }
+
     /// The first so many steps, and the rest.
     #[allow(dead_code, reason = "not every test splits")]
     pub(crate) fn split(mut self, count: usize) -> (Self, Self) {
@@ -93,6 +107,7 @@ impl Stream {
         let error = format!("password authentication failed for user \"{user}\"");
         self.steps.push(Step {
             time: START + after,
+            received: START + after + 100 * DAY,
             user: user.to_owned(),
             client: self.client.clone(),
             application: self.application.clone(),
@@ -143,7 +158,7 @@ impl Step {
                 &number.to_le_bytes(),
             ]),
             time: Timestamp(self.time),
-            received: Timestamp(self.time + 100 * DAY),
+            received: Timestamp(self.received),
             database: Some("shop"),
             action: self.action,
             command: self.command.as_deref(),

@@ -20,9 +20,12 @@ pub struct Tick {
     pub hour: i64,
 }
 
-/// The newest hour of each instance.
+/// The newest hour of each instance, by what is believed of its events.
 #[derive(Clone, Debug, Default)]
-pub struct TickClock(HashMap<String, i64>);
+pub struct TickClock {
+    clocks: detect::Clocks,
+    hours: HashMap<String, i64>,
+}
 
 impl TickClock {
     /// The hours that events of one file enter, in order of position. An event that is more than
@@ -33,16 +36,17 @@ impl TickClock {
         // Rows of one instance come in runs.
         let mut last = ("", i64::MAX);
         for row in events.rows().iter() {
-            let hour = hour_of(row.time().0);
             let instance = row.instance();
+            let time = self.clocks.time_of(instance, row.time(), row.received());
+            let hour = hour_of(time.0);
             if last.0 != instance || last.1 == i64::MAX {
-                last = (instance, self.0.get(instance).copied().unwrap_or(i64::MIN));
+                last = (instance, self.hours.get(instance).copied().unwrap_or(i64::MIN));
             }
             if hour <= last.1 || hour > hour_of(row.received().0) + 1 {
                 continue;
             }
             last.1 = hour;
-            self.0.insert(instance.to_owned(), hour);
+            self.hours.insert(instance.to_owned(), hour);
             let position = row.position().cast_unsigned();
             ticks.push(Tick { position, instance: instance.to_owned(), hour });
         }
