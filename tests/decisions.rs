@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::api::Service;
 use crate::binary::Querywatch;
-use crate::faults::wait_for_rows;
+use crate::history::wait_for_rows;
 
 /// Two of each: one of them is spoken for, the other is not.
 const DEPLOYERS: [&str; 2] = ["deploy", "mallory"];

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::binary::{Process, Querywatch};
 use crate::cluster::{Broker, Cluster, is_left_out, stop};
-use crate::history::{Expected, Logger};
+use crate::history::{Expected, Logger, wait_for_rows};
 
 /// How long the faults of one test go on in an ordinary run; `QUERYWATCH_TEST_FAULT_SECONDS` asks
 /// for more.
@@ -194,16 +194,5 @@ fn a_killed_machine_loses_and_repeats_nothing() {
         process.terminate();
         assert!(process.wait().expect("ended").success());
         expected.assert_same(&querywatch);
-    }
-}
-
-pub fn wait_for_rows(querywatch: &Querywatch, rows: usize) {
-    let until = Instant::now() + Duration::from_secs(60);
-    let count = "SELECT count(*) FROM events WHERE engine = 'postgresql'";
-    let tables = ["events", "rejects"].map(|table| querywatch.data().join("lake").join(table));
-    let is_made = || tables.iter().all(|table| table.join("_delta_log").is_dir());
-    while !is_made() || querywatch.number(count) < rows as i64 {
-        assert!(Instant::now() < until, "{rows} rows are expected");
-        std::thread::sleep(Duration::from_millis(300));
     }
 }

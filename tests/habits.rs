@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::binary::{Process, Querywatch};
 use crate::cluster::{Cluster, is_left_out, stop};
-use crate::faults::wait_for_rows;
 use crate::fixed_models::FixedModels;
-use crate::history::Expected;
+use crate::history::{Expected, wait_for_rows};
 use crate::topic::Topic;
 use crate::weeks::{MONDAY, write_weeks};
 
@@ -123,6 +122,35 @@ fn several_partitions_judge_them_as_one() {
     process.terminate();
     assert!(process.wait().expect("ended").success());
     expected.assert_same(&querywatch);
+}
+
+/// A back-fill that was broken off finds models of days that it comes to again: it judges with
+/// those of the days before, as if it had never been there.
+#[test]
+fn history_is_judged_with_the_models_of_its_own_days_whatever_is_there() {
+    let querywatch = Querywatch::new();
+    let log = write_weeks(querywatch.folder(), 6, MONDAY);
+    let cases = "SELECT * FROM cases ORDER BY id";
+    let alerts = "SELECT * FROM alerts ORDER BY id";
+    querywatch.ingest(&[&log]);
+    let first = (querywatch.sql(alerts), querywatch.sql(cases));
+    let text = serde_json::to_string(&first.1).expect("JSON");
+    assert!(text.contains("prior 2026-08-"), "models were in use: {text}");
+    // All is gone but models and the days from which they were trained.
+    let data = querywatch.data();
+    for name in ["lake", "state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
+        let path = data.join(name);
+        let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
+    }
+    for entry in std::fs::read_dir(data.join("detection")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_file() {
+            std::fs::remove_file(path).expect("removed");
+        }
+    }
+    assert!(data.join("models").is_dir() && data.join("detection/profiles").is_dir());
+    querywatch.ingest(&[&log]);
+    assert_eq!(first, (querywatch.sql(alerts), querywatch.sql(cases)));
 }
 
 fn workers(cluster: &Cluster, count: usize) -> Vec<(String, Process)> {

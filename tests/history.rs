@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -263,23 +263,39 @@ const CASES: &str = "SELECT * FROM cases ORDER BY id";
 impl Expected {
     /// Ingests the logs of (instance, file).
     pub fn of(logs: &[(&str, &Path)]) -> Self {
-        Self::by(Querywatch::new(), logs)
-    }
-
-    /// Likewise, with models that do not change.
-    pub fn with(models: &FixedModels, logs: &[(&str, &Path)]) -> Self {
         let oracle = Querywatch::new();
-        models.put(&oracle);
-        Self::by(oracle, logs)
-    }
-
-    fn by(oracle: Querywatch, logs: &[(&str, &Path)]) -> Self {
         let data = oracle.data();
         for (instance, log) in logs {
             let arguments =
                 ["ingest", "--data", path_text(&data), "--instance", instance, path_text(log)];
             oracle.succeed(&arguments);
         }
+        Self::told_by(oracle)
+    }
+
+    /// Has one `run` read them, with models that do not change: `ingest` would train others.
+    pub fn with(models: &FixedModels, logs: &[(&str, &Path)]) -> Self {
+        let (events, oracle) = (Self::of(logs).events(), Querywatch::new());
+        models.put(&oracle);
+        let source = |(instance, log): &(&str, &Path)| {
+            let path = path_text(log);
+            format!("[[sources]]\nname = {instance:?}\nfiles.paths = [{path:?}]\n")
+        };
+        let settings = oracle.folder().join("settings.toml");
+        let sources: String = logs.iter().map(source).collect();
+        let text = format!(
+            "data = {:?}\n[query]\naddress = \"127.0.0.1:0\"\n{sources}",
+            path_text(&oracle.data())
+        );
+        std::fs::write(&settings, text).expect("settings are written");
+        let mut process = oracle.start(&settings);
+        wait_for_rows(&oracle, events);
+        process.terminate();
+        assert!(process.wait().expect("ended").success());
+        Self::told_by(oracle)
+    }
+
+    fn told_by(oracle: Querywatch) -> Self {
         let (events, alerts) = (ndjson(&oracle, EVENTS), ndjson(&oracle, ALERTS));
         assert!(alerts.lines().count() > 0, "the logs hold attacks");
         let cases = ndjson(&oracle, CASES);
@@ -312,6 +328,18 @@ impl Expected {
         assert_lines_equal("alert", &self.alerts, &ndjson(querywatch, ALERTS));
         assert_lines_equal("case", &self.cases, &ndjson(querywatch, CASES));
         assert_eq!(querywatch.number("SELECT count(*) FROM rejects"), self.rejects());
+    }
+}
+
+/// Waits until so many events of databases are stored.
+pub fn wait_for_rows(querywatch: &Querywatch, rows: usize) {
+    let until = Instant::now() + Duration::from_secs(60);
+    let count = "SELECT count(*) FROM events WHERE engine = 'postgresql'";
+    let tables = ["events", "rejects"].map(|table| querywatch.data().join("lake").join(table));
+    let is_made = || tables.iter().all(|table| table.join("_delta_log").is_dir());
+    while !is_made() || querywatch.number(count) < rows as i64 {
+        assert!(Instant::now() < until, "{rows} rows are expected");
+        std::thread::sleep(Duration::from_millis(300));
     }
 }
 

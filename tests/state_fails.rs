@@ -106,7 +106,7 @@ impl Site {
 
     /// Everything that was logged is in the table.
     fn wait_for_rows(&self) {
-        crate::faults::wait_for_rows(&self.querywatch, self.lines);
+        crate::history::wait_for_rows(&self.querywatch, self.lines);
     }
 
     fn wait_for_alerts(&self, count: i64) {

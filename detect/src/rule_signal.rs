@@ -1,5 +1,6 @@
 //! What a rule tells: its match as a signal, with the texts of its file filled in.
 
+use event::EventId;
 use event::alert::{Detector, Explanation, Fact, Severity};
 use event::vocabulary::Outcome;
 
@@ -101,7 +102,12 @@ impl Match<'_> {
         if cause.is_empty() {
             cause = event.command().unwrap_or_default().to_owned();
         }
-        cause.truncate(cause.floor_char_boundary(CAUSE_BYTES_MAX));
+        if cause.len() > CAUSE_BYTES_MAX {
+            // Two that begin alike are two.
+            let id = EventId::of(&[cause.as_bytes()]).to_string();
+            cause.truncate(cause.floor_char_boundary(CAUSE_BYTES_MAX - 40));
+            cause += &format!("… #{}", &id[..16]);
+        }
         cause
     }
 

@@ -5,6 +5,9 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::rule_event::column;
 
+/// Longest value that a text holds whole: the row has all of it.
+const VALUE_BYTES_MAX: usize = 2_000;
+
 /// Names that correlations fill, beside the columns.
 const COUNTED: &[&str] = &["count", "window"];
 
@@ -63,7 +66,14 @@ impl Template {
         for (before, hole) in &self.parts {
             text.push_str(before);
             match hole {
-                Hole::Value(name) => text.push_str(value(name).as_deref().unwrap_or("unknown")),
+                Hole::Value(name) => match value(name).as_deref() {
+                    None => text.push_str("unknown"),
+                    Some(value) if value.len() <= VALUE_BYTES_MAX => text.push_str(value),
+                    Some(long) => {
+                        text.push_str(&long[..long.floor_char_boundary(VALUE_BYTES_MAX)]);
+                        text.push('…');
+                    }
+                },
                 Hole::Deed { done, tried, open } => text.push_str(match deed {
                     Deed::Done => done,
                     Deed::Tried => tried,
@@ -109,6 +119,13 @@ mod tests {
         let value = |name: &str| (name != "client").then(|| format!("<{name}>"));
         assert_eq!(template.fill(Deed::Done, value), "<user> from unknown: <count> times");
         assert!(!template.knows(Deed::Tried));
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        let template = Template::parse("ran {statement}.").expect("valid");
+        let text = template.fill(Deed::Done, |_| Some("é".repeat(1_000_000)));
+        assert_eq!(text, format!("ran {}….", "é".repeat(1_000)));
     }
 
     #[test]

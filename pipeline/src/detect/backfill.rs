@@ -29,7 +29,7 @@ use super::training::{Apprentice, ModelShelf};
 use crate::checkpoint::{self, DetectionCheckpoint, SourceCheckpoint};
 use crate::collect::source::SourceSettings;
 use crate::collect::source_progress::{SourceProgress, position_name};
-use crate::collect::tick::{Step, TickClock, after, steps};
+use crate::collect::tick::{Step, Tick, TickClock, after, steps};
 use crate::folder::DataFolder;
 use crate::supervisor::Supervisor;
 use crate::{Settings, clock};
@@ -102,9 +102,7 @@ pub fn backfill(
     let path = folder.detection_of_ingest(&settings.bus);
     let known: Option<DetectionCheckpoint> = checkpoint::read(&path)?;
     let alerts = AlertQueue::default();
-    let shelf = ModelShelf::default();
-    shelf.refresh(folder)?;
-    let detectors = Detectors::new(&settings.detect, alerts.clone(), shelf)?;
+    let detectors = Detectors::new(&settings.detect, alerts.clone(), ModelShelf::default())?;
     let detector = detectors.make(known.as_ref().map(|known| &known.detector[..]))?;
     let respond = runtime.block_on(recorder(folder))?;
     let (recording, stopped) = (alerts.clone(), stop.clone());
@@ -288,12 +286,9 @@ impl Detecting {
                 self.recorded("alerts cannot be recorded")?;
             }
             let command = match part {
-                Part::Decoded(decoded) => {
-                    let rows = self.judge(decoded);
-                    self.learn()?;
-                    StoreCommand::Rows(rows)
-                }
+                Part::Decoded(decoded) => StoreCommand::Rows(self.judge(decoded)?),
                 Part::Checkpoint(checkpoint) => {
+                    self.take_profiles();
                     self.known.ingested.insert(self.name.clone(), checkpoint);
                     self.known.detector = self.detector.snapshot();
                     self.known.partitions = 1;
@@ -312,16 +307,21 @@ impl Detecting {
         self.recorded("the last alerts cannot be recorded; they come again with the next ingest")
     }
 
-    /// History is judged with the models of its own days.
-    fn learn(&mut self) -> anyhow::Result<()> {
-        let profiles = self.detector.take_profiles();
-        if profiles.is_empty() {
-            return Ok(());
+    fn take_profiles(&mut self) {
+        for profile in self.detector.take_profiles() {
+            self.apprentice.add(profile.clone());
+            self.profiles.push(profile);
         }
-        if let Some(models) = self.apprentice.learn(&profiles)? {
+    }
+
+    /// An instance comes to an hour. History is judged with the models of its own days.
+    fn tick(&mut self, tick: &Tick) -> anyhow::Result<()> {
+        self.detector.tick(tick);
+        self.take_profiles();
+        let day = i32::try_from(tick.hour.div_euclid(24))?;
+        if let Some(models) = self.apprentice.enter(&tick.instance, day)? {
             self.detector.set_models(models);
         }
-        self.profiles.extend(profiles);
         Ok(())
     }
 
@@ -332,7 +332,7 @@ impl Detecting {
     }
 
     /// Everything is judged; what the table has already is not stored again.
-    fn judge(&mut self, decoded: Decoded) -> Rows {
+    fn judge(&mut self, decoded: Decoded) -> anyhow::Result<Rows> {
         let Decoded { file, events, mut rejects, end, .. } = decoded;
         let name = position_name(file);
         let end_in = |positions: &BTreeMap<String, i64>| {
@@ -345,13 +345,13 @@ impl Detecting {
         let mut judged = Vec::new();
         for step in steps(events, &ticks) {
             match step {
-                Step::Tick(tick) => self.detector.tick(tick),
+                Step::Tick(tick) => self.tick(tick)?,
                 Step::Events(events) => judged.push(after(self.detector.observe(events), stored)),
             }
         }
         judged.retain(|events| !events.is_empty());
         rejects.retain(|reject| reject.position.cast_unsigned() >= stored_rejects);
         let positions = vec![(name, end.max(stored).cast_signed())];
-        Rows { events: judged, rejects, positions }
+        Ok(Rows { events: judged, rejects, positions })
     }
 }

@@ -69,16 +69,21 @@ impl ModelShelf {
         )?;
         let mut models = Models::default();
         for instance in instances {
-            models.set(&instance, newest_of(&registry, &instance)?);
+            models.set(&instance, newest_of(&registry, &instance, None)?);
         }
         self.set(models);
         Ok(())
     }
 }
 
-fn newest_of(registry: &Registry, instance: &str) -> anyhow::Result<InstanceModels> {
+/// The newest valid models, if they may be of any day, or else of days up to `last`.
+fn newest_of(
+    registry: &Registry,
+    instance: &str,
+    last: Option<i32>,
+) -> anyhow::Result<InstanceModels> {
     let newest = |kind: &str| {
-        let (found, problems) = registry.newest_and_problems(kind, instance, None)?;
+        let (found, problems) = registry.newest_and_problems(kind, instance, last)?;
         problems.iter().for_each(|problem| tracing::warn!("a model is passed over: {problem}"));
         anyhow::Ok(found)
     };
@@ -139,14 +144,22 @@ impl Calibration {
     }
 }
 
-/// Trains as a back-fill goes, so that history is judged with the models of its own days.
+/// Trains as a back-fill goes, so that history is judged with the models of its own days: with the
+/// newest of days up to the one before the last that has closed, whatever is in the registry
+/// already. So a back-fill that was broken off, and one of old logs, judge like any other.
 pub struct Apprentice {
     trainer: Trainer,
     registry: Registry,
-    /// By instance: the day that was trained last, and the models in use.
-    trained: BTreeMap<String, i32>,
     models: Models,
-    identities: BTreeMap<String, BTreeSet<String>>,
+    /// By instance: the day that its events have come to, and its identities.
+    instances: BTreeMap<String, Instance>,
+}
+
+#[derive(Default)]
+struct Instance {
+    day: i32,
+    /// Hashes of their names.
+    identities: BTreeSet<u64>,
 }
 
 impl Apprentice {
@@ -155,45 +168,51 @@ impl Apprentice {
     /// # Errors
     /// If the registry or the kept profiles cannot be read.
     pub fn new(folder: &DataFolder) -> anyhow::Result<Self> {
-        let mut trainer = Trainer::new(TrainSettings::default());
-        read_profiles(&folder.profiles(), i32::MIN)?.into_iter().for_each(|p| trainer.add(p));
         let registry = Registry::open(&folder.models())?;
-        let (trained, models) = (BTreeMap::new(), Models::default());
-        Ok(Self { trainer, registry, trained, models, identities: BTreeMap::new() })
+        let (trainer, models) = (Trainer::new(TrainSettings::default()), Models::default());
+        let mut apprentice = Self { trainer, registry, models, instances: BTreeMap::new() };
+        for profile in read_profiles(&folder.profiles(), i32::MIN)? {
+            apprentice.add(profile);
+        }
+        Ok(apprentice)
     }
 
-    /// Takes the days that have closed; returns other models if there are any now.
+    /// Takes identities' days that have closed.
+    pub fn add(&mut self, profile: DayProfile) {
+        let instance = self.instances.entry(profile.instance.clone()).or_default();
+        let hash = blake3::hash(profile.identity.as_bytes());
+        instance.identities.insert(u64::from_le_bytes(
+            *hash.as_bytes().first_chunk().expect("a hash has 32 bytes"),
+        ));
+        self.trainer.add(profile);
+    }
+
+    /// An instance has come to a day (since 1970), and all days of identities before it have been
+    /// added; returns other models if there are any for it.
     ///
     /// # Errors
-    /// If a model cannot be written.
-    pub fn learn(&mut self, profiles: &[DayProfile]) -> anyhow::Result<Option<Models>> {
-        let mut closed = BTreeMap::<&str, i32>::new();
-        for profile in profiles {
-            self.trainer.add(profile.clone());
-            let day = closed.entry(&profile.instance).or_insert(profile.day);
-            *day = (*day).max(profile.day);
-            let known = self.identities.entry(profile.instance.clone()).or_default();
-            known.insert(profile.identity.clone());
+    /// If a model cannot be read or written.
+    pub fn enter(&mut self, instance: &str, day: i32) -> anyhow::Result<Option<Models>> {
+        let known = self.instances.entry(instance.to_owned()).or_default();
+        if known.day == day {
+            return Ok(None);
         }
-        let mut is_changed = false;
-        for (instance, day) in closed {
-            // Many identities are trained on less often: their days differ little.
-            let count = self.identities.get(instance).map_or(0, BTreeSet::len);
-            let every = 1 + i32::try_from(count / 2_000).unwrap_or(i32::MAX - 1);
-            let last = self.trained.get(instance).copied().unwrap_or(i32::MIN);
-            // The day before: all of it has closed once one identity closes the next.
-            let day = day - 1;
-            if day < last.saturating_add(every) {
-                continue;
-            }
-            self.trained.insert(instance.to_owned(), day);
-            let trained = self.trainer.train(day, instance);
-            if publish(&self.registry, &trained)? {
-                self.models.set(instance, newest_of(&self.registry, instance)?);
-                is_changed = true;
-            }
-        }
-        Ok(is_changed.then(|| self.models.clone()))
+        known.day = day;
+        let last = day - 2;
+        let before = newest_of(&self.registry, instance, Some(last))?;
+        // Many identities are trained on less often: their days differ little.
+        let every = 1 + i32::try_from(known.identities.len() / 2_000).unwrap_or(i32::MAX - 1);
+        let date = |day: i32| Timestamp(i64::from(day) * 86_400_000_000).to_string();
+        let due = date(last.saturating_sub(every));
+        let is_due = before.prior.as_ref().is_none_or(|(version, _)| version[..10] <= due[..10]);
+        let models = match is_due && publish(&self.registry, &self.trainer.train(last, instance))? {
+            true => newest_of(&self.registry, instance, Some(last))?,
+            false => before,
+        };
+        let versions = self.models.versions(instance);
+        self.models.set(instance, models);
+        let is_other = self.models.versions(instance) != versions;
+        Ok(is_other.then(|| self.models.clone()))
     }
 }
 
