@@ -106,7 +106,7 @@ fn usual_of(profile: &Profile, family: Family) -> String {
 
 fn engineer(anomaly: &Anomaly, subject: &Subject<'_>) -> String {
     let (identity, shown, word) = (subject.identity, &anomaly.shown, anomaly.word());
-    let chance = format!("chance {:.4} a day", anomaly.chance);
+    let chance = chance_of_day(anomaly.chance);
     let share = anomaly.share.map(|share| {
         let whose = if share.of_peers { "peers" } else { "organisation" };
         format!("{whose}: {} of {} identities; ", share.holders, share.identities)
@@ -135,6 +135,16 @@ fn engineer(anomaly: &Anomaly, subject: &Subject<'_>) -> String {
                  {span}; {order}{share}{chance}"
             )
         }
+    }
+}
+
+/// No chance is nought, so a small one is told by the smallest that is shown.
+fn chance_of_day(chance: f64) -> String {
+    const SHOWN_MIN: f64 = 0.0001;
+    if chance < SHOWN_MIN {
+        format!("chance below {SHOWN_MIN} a day")
+    } else {
+        format!("chance {chance:.4} a day")
     }
 }
 
@@ -405,4 +415,17 @@ fn capitalised(text: &str) -> String {
 /// `1 day`, `21 days`.
 fn count(number: i32, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_chance_is_told_as_nought() {
+        assert_eq!(chance_of_day(0.012_34), "chance 0.0123 a day");
+        assert_eq!(chance_of_day(0.000_1), "chance 0.0001 a day");
+        assert_eq!(chance_of_day(0.000_099), "chance below 0.0001 a day");
+        assert_eq!(chance_of_day(1e-9), "chance below 0.0001 a day");
+    }
 }
