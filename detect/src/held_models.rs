@@ -87,9 +87,12 @@ impl InstanceModels {
 }
 
 impl Share {
-    /// Chance that an identity has the value, 0–1.
+    /// Nobody is known: one identity in twenty has any value.
+    pub(crate) const NONE: Self = Self { holders: 0, identities: 0, of_peers: false };
+
+    /// Chance that an identity has the value, 0–1: few identities say little.
     pub(crate) fn chance(self) -> f64 {
-        (f64::from(self.holders) + 0.5) / (f64::from(self.identities) + 1.0)
+        (f64::from(self.holders) + 0.5) / (f64::from(self.identities) + 10.0)
     }
 }
 

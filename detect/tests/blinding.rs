@@ -3,10 +3,15 @@
 
 mod support;
 
-use detect::{BaselineSettings, DetectSettings, Detector, RuleSet, SensitiveSettings};
+use std::sync::Arc;
+
+use detect::{
+    BaselineSettings, DetectSettings, Detector, InstanceModels, Models, RuleSet, SensitiveSettings,
+};
 use event::decision::{ChangeWindow, DecisionKind, Exception, HELD_MAX, Scope};
 use event::vocabulary::Outcome;
 use event::{Alert, Case, Decision, Timestamp};
+use model::{DayProfile, Prior, TrainSettings, Trainer};
 
 use support::{DAY, Gathered, HOUR, MINUTE, START, Stream, detector, hour, observe};
 
@@ -108,9 +113,32 @@ fn a_line_with_a_wrong_date_changes_nothing_of_the_baseline() {
     }
 }
 
+/// What is usual in a house with one identity.
+fn models_of_one() -> Models {
+    let mut trainer = Trainer::new(TrainSettings::default());
+    for day in 1..29 {
+        let (instance, identity) = ("main".to_owned(), "ana".to_owned());
+        trainer.add(DayProfile { instance, identity, day, ..DayProfile::default() });
+    }
+    let trained = trainer.train(28, "main");
+    let prior = trained.iter().find(|it| it.kind == Prior::KIND).expect("a prior");
+    let prior = Prior::decode(&prior.bytes).expect("ours");
+    let mut models = Models::default();
+    let prior = Some(("1".to_owned(), Arc::new(prior)));
+    models.set("main", InstanceModels { prior, peers: None });
+    models
+}
+
 #[test]
 fn what_is_new_and_harmless_is_no_decoy_for_what_is_sensitive() {
+    for models in [Models::default(), models_of_one()] {
+        tell_sensitive_tables_behind_a_decoy(models);
+    }
+}
+
+fn tell_sensitive_tables_behind_a_decoy(models: Models) {
     let mut detector = with_sensitive_tables();
+    detector.set_models(models);
     observe_with_ticks(&mut detector, &habits());
     let tables = ["app.tags", "hr.salaries", "clinic.patients", "hr.bank", "clinic.notes"];
     for (number, table) in tables.iter().enumerate() {

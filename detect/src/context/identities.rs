@@ -351,7 +351,7 @@ impl Judgement<'_> {
             return None;
         }
         let weight = self.settings.organisation_days.max(0.01);
-        let peers = share.map_or(0.5 / 10.0, crate::anomaly::Share::chance);
+        let peers = share.unwrap_or(crate::anomaly::Share::NONE).chance();
         let chance = (days + weight * peers) / (profile.decayed_days_before() + weight);
         let habits = profile.habits.get(family as usize)?;
         let novelty = if is_sensitive { 0.0 } else { habits.novelty() };
