@@ -12,6 +12,10 @@ const GAP_MAX: usize = 96;
 /// Gaps that have to be known before a longer one means something.
 const GAPS_MIN: f64 = 50.0;
 
+/// A silence that misses fewer hours of an ordinary week is none: who never works at weekends is
+/// not silent then.
+const MISSED_MIN: f64 = 2.0;
+
 /// The hours of one identity.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Hours {
@@ -81,11 +85,22 @@ impl Hours {
             left -= count;
             left <= 0.0
         })?;
-        if length < 5 * usual.max(1) as i64 {
+        if length < 5 * usual.max(1) as i64 || self.missed_before(hour) < MISSED_MIN {
             return None;
         }
         self.is_told = true;
         Some((u32::try_from(length).unwrap_or(u32::MAX), usual as u32))
+    }
+
+    /// In how many of the hours since the last activity there is some in an ordinary week.
+    fn missed_before(&self, hour: i64) -> f64 {
+        let weeks = self.week.iter().copied().fold(0.0, f32::max);
+        let silent = self.last.saturating_add(1).max(hour - WEEK as i64)..hour;
+        let active = silent.map(|hour| {
+            let of_week = Timestamp(hour.saturating_mul(3_600_000_000)).hour_of_week();
+            f64::from(self.week.get(usize::from(of_week)).copied().unwrap_or(0.0))
+        });
+        active.sum::<f64>() / f64::from(weeks.max(1.0))
     }
 
     /// Ends the day.
@@ -143,6 +158,25 @@ mod tests {
         assert_eq!(hours.silence(243), None);
         assert_eq!(hours.silence(244), Some((5, 1)));
         assert_eq!(hours.silence(245), None, "told already");
+    }
+
+    #[test]
+    fn weekends_are_no_silence_of_one_who_never_works_then() {
+        let mut hours = Hours::default();
+        // The first day is a Thursday.
+        for number in 0..8 * 168 {
+            let is_weekend = matches!((number / 24 + 3) % 7, 5 | 6);
+            assert_eq!(hours.silence(number), None, "hour {number}");
+            if !is_weekend {
+                hours.touch(hour(number));
+            }
+            if number % 24 == 23 {
+                hours.close_day();
+            }
+        }
+        let begun = 8 * 168;
+        let told = (begun..begun + 24).find_map(|number| hours.silence(number));
+        assert!(told.is_some_and(|(length, _)| length < 8), "a Thursday is none: {told:?}");
     }
 
     #[test]
