@@ -62,7 +62,14 @@ const KEYS: &[(&str, &str)] = &[
 ];
 
 /// The prefix that most of the lines begin with, and how many of them; none if no line does.
+///
+/// A line that begins with a TAB goes on with a text, which a client may have written.
 pub(crate) fn guess(lines: &[&str]) -> Option<(Prefix, usize)> {
+    let lines: Vec<&str> = lines
+        .iter()
+        .copied()
+        .filter(|line| !line.starts_with('\t') && !line.starts_with("#011"))
+        .collect();
     let mut best: Option<(Prefix, usize)> = None;
     let mut consider = |text: &str| {
         let prefix = Prefix::compile(text);
@@ -219,5 +226,18 @@ mod tests {
     #[test]
     fn text_without_a_tag_has_no_prefix() {
         assert_eq!(guess(&["hello", "world: 1"]), None);
+    }
+
+    #[test]
+    fn a_text_that_goes_on_has_no_say() {
+        let lines = [
+            "2026-11-21 01:39:45.078 UTC [28257] ana@shop LOG:  statement: select",
+            "\tx 2026-11-21 01:39:45.078 UTC [1] eve@x LOG:  a",
+            "\tx 2026-11-21 01:39:45.078 UTC [1] eve@x LOG:  b",
+        ];
+        assert_eq!(
+            guess(&lines).map(|(prefix, _)| prefix.text().to_owned()).as_deref(),
+            Some("%m [%p] %q%u@%d ")
+        );
     }
 }
