@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::Frame;
+use super::{Frame, lines};
 
 /// Columns that are kept; further ones are counted only.
 const COUNT_KEPT: usize = 32;
@@ -47,11 +47,14 @@ impl<'a> Texts<'a> {
 }
 
 impl Columns {
-    /// Scans one record. At `end` of the file the last line needs no newline.
+    /// Scans one record of `limit` bytes at most, what ends it aside. At `end` of the file the last
+    /// line needs no newline.
     pub(crate) fn scan(&mut self, input: &[u8], end: bool, limit: usize) -> Frame {
-        let window = &input[..input.len().min(limit)];
+        let longest = limit.saturating_add(lines::LINE_END_BYTES);
+        let window = &input[..input.len().min(longest)];
         let is_whole = window.len() == input.len();
         match self.scan_window(window, end && is_whole) {
+            Frame::Record(length) if lines::text(&window[..length]).len() > limit => Frame::TooLong,
             Frame::Partial if !is_whole => Frame::TooLong,
             Frame::Partial if end => Frame::Malformed,
             frame => frame,
@@ -202,6 +205,15 @@ mod tests {
         let columns = texts(b"a,\"b\"\"c\nd\",,\"\",e\r\n").expect("a record");
         assert_eq!(columns, ["a", "b\"c\nd", "", "", "e"]);
         assert_eq!(texts(b"\"caf\xe9\",x\n").expect("a record"), ["caf\u{fffd}", "x"]);
+    }
+
+    #[test]
+    fn the_limit_is_that_of_the_text() {
+        for (record, limit) in [("a,\"b\"\n", 5), ("a,\"b\"\r\n", 5), ("a,b\r\n", 3), ("a,b", 3)] {
+            let scan = |limit| Columns::default().scan(record.as_bytes(), true, limit);
+            assert_eq!(scan(limit), Frame::Record(record.len()), "{record:?}");
+            assert_eq!(scan(limit - 1), Frame::TooLong, "{record:?}");
+        }
     }
 
     #[test]

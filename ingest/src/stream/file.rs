@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::StreamSettings;
 use crate::clock::Clock;
 use crate::format::{self, Format, Registration};
+use crate::framing::lines;
 use crate::parsed::{Origin, Parsed, ParsedSnapshot};
 use crate::session::Sessions;
 
@@ -147,7 +148,8 @@ impl OpenFile {
         let lines = memchr::memrchr(b'\n', &self.carry).map_or(0, |newline| newline + 1);
         self.parsed.set_offset(self.read - self.carry.len() as u64);
         if let Decoder::Known { format, .. } = &mut self.decoder {
-            let consumed = format.flush(&self.carry[..lines], &mut self.parsed);
+            let parse = |rest: &[u8], out: &mut Parsed| format.flush(rest, out);
+            let consumed = read_lines(&self.carry[..lines], true, &mut self.parsed, parse);
             self.carry.drain(..consumed);
         }
     }
@@ -199,6 +201,7 @@ impl OpenFile {
 
     /// Returns the bytes consumed of `input`, which ends at `read`.
     fn read_on(&mut self, input: &[u8], end: bool, settings: &StreamSettings) -> usize {
+        let record_bytes_max = settings.record_bytes_max;
         if matches!(self.decoder, Decoder::Undecided) {
             let (enough, name) = recognise_head(input, end);
             if name.is_none() && !enough {
@@ -207,10 +210,11 @@ impl OpenFile {
             self.decide(name.and_then(format::find), settings);
         }
         self.parsed.set_offset(self.read - input.len() as u64);
-        match &mut self.decoder {
-            Decoder::Known { format, .. } => format.parse(input, end, &mut self.parsed),
-            Decoder::Undecided | Decoder::Unknown => reject_lines(input, end, &mut self.parsed),
-        }
+        let decoder = &mut self.decoder;
+        read_lines(input, end, &mut self.parsed, |rest, out| match decoder {
+            Decoder::Known { format, .. } => format.parse(rest, end, out),
+            Decoder::Undecided | Decoder::Unknown => reject_lines(rest, end, record_bytes_max, out),
+        })
     }
 
     fn decide(&mut self, registration: Option<&'static Registration>, settings: &StreamSettings) {
@@ -223,6 +227,35 @@ impl OpenFile {
             None => Decoder::Unknown,
         };
     }
+}
+
+/// Hands `input`, which begins at `out.offset()`, to `parse`, but for what is to be skipped; returns
+/// the bytes consumed.
+fn read_lines(
+    input: &[u8],
+    end: bool,
+    out: &mut Parsed,
+    mut parse: impl FnMut(&[u8], &mut Parsed) -> usize,
+) -> usize {
+    let offset = out.offset();
+    let mut consumed = 0;
+    loop {
+        if out.skips_line {
+            let newline = memchr::memchr(b'\n', &input[consumed..]);
+            consumed = newline.map_or(input.len(), |newline| consumed + newline + 1);
+            out.skips_line = newline.is_none() && !end;
+        }
+        if out.skips_line {
+            break;
+        }
+        out.set_offset(offset + consumed as u64);
+        consumed += parse(&input[consumed..], out);
+        if !out.skips_line {
+            break;
+        }
+    }
+    out.set_offset(offset);
+    consumed
 }
 
 /// The format that the fewest first lines show, and whether more of them could change that.
@@ -246,18 +279,24 @@ fn recognise_head(input: &[u8], end: bool) -> (bool, Option<&'static str>) {
 }
 
 /// Makes every line a reject that says what was tried.
-fn reject_lines(input: &[u8], end: bool, out: &mut Parsed) -> usize {
+fn reject_lines(input: &[u8], end: bool, line_bytes_max: usize, out: &mut Parsed) -> usize {
     let tried = format::names().collect::<Vec<_>>().join(", ");
     let reason = format!("the file is of no known format (tried {tried}); set `format`");
     let mut start = 0;
-    let newlines = memchr::memchr_iter(b'\n', input).map(|newline| newline + 1);
-    for next in newlines.chain(end.then_some(input.len())) {
-        let line = input[start..next].trim_ascii_end();
+    while let Some((length, is_whole)) = lines::line_length(&input[start..], end, line_bytes_max)
+        && length > 0
+    {
+        let position = out.offset() + start as u64;
+        let line = input[start..start + length].trim_ascii_end();
+        start += length;
+        if !is_whole {
+            out.reject_line(position, reason.as_str(), line);
+            break;
+        }
         if !line.is_empty() {
             out.records += 1;
-            out.reject(out.offset() + start as u64, reason.as_str(), line);
+            out.reject(position, reason.as_str(), line);
         }
-        start = next;
     }
     start
 }

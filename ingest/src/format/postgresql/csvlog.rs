@@ -105,11 +105,15 @@ impl Csvlog {
         reason: &str,
         out: &mut Parsed,
     ) -> Option<usize> {
-        let window = &input[..input.len().min(self.record_bytes_max)];
-        let length = lines::line_length(window, window.len() < input.len() || end)?;
+        let (length, is_whole) = lines::line_length(input, end, self.record_bytes_max)?;
+        let line = input[..length].trim_ascii_end();
         self.state.damaged = true;
-        out.records += 1;
-        out.reject(position, reason, input[..length].trim_ascii_end());
+        if is_whole {
+            out.records += 1;
+            out.reject(position, reason, line);
+        } else {
+            out.reject_line(position, TOO_LONG, line);
+        }
         Some(length)
     }
 
@@ -196,6 +200,9 @@ impl Format for Csvlog {
                 break;
             };
             consumed += length;
+            if out.skips_line {
+                break;
+            }
         }
         consumed
     }

@@ -182,23 +182,20 @@ impl Format for Jsonlog {
         let mut start = if out.offset() == 0 { byte_order_mark_length(input) } else { 0 };
         while start < input.len() {
             let rest = &input[start..];
-            let (frame, length) = match lines::frame(rest, end_of_input, self.record_bytes_max) {
-                Frame::Skip(length) => {
-                    start += length;
-                    continue;
-                }
-                frame @ Frame::Record(length) => (frame, length),
-                Frame::Partial => break,
-                // A line without end is handed back in parts.
-                frame => (frame, rest.len().min(self.record_bytes_max)),
-            };
             let position = out.offset() + start as u64;
-            let line = rest[..length].trim_ascii();
-            match frame {
-                Frame::Record(_) => self.line(line, position, out),
-                _ => reject(line, position, TOO_LONG, out),
+            match lines::frame(rest, end_of_input, self.record_bytes_max) {
+                Frame::Skip(length) => start += length,
+                Frame::Record(length) => {
+                    self.line(rest[..length].trim_ascii(), position, out);
+                    start += length;
+                }
+                Frame::TooLong => {
+                    out.reject_line(position, TOO_LONG, &rest[..self.record_bytes_max]);
+                    start += self.record_bytes_max;
+                    break;
+                }
+                Frame::Partial | Frame::Malformed => break,
             }
-            start += length;
         }
         start
     }
