@@ -69,6 +69,33 @@ fn texts<'a>(events: &'a [Value], column: &str) -> Vec<&'a str> {
 }
 
 #[test]
+fn a_record_of_any_length_at_the_head_shows_the_format() {
+    for format in ingest::format_names() {
+        for length in [70_000, 1_100_000, StreamSettings::default().record_bytes_max, 5_000_000] {
+            let many_lines = many_lines(format, length - 1_000).replace("select 'forged'", "b");
+            let has_lines = !matches!(format, "postgresql_jsonlog" | "mariadb_server_audit");
+            let long = record_of_length(format, 1, length);
+            let lines = Some(record(format, 1, &many_lines)).filter(|_| has_lines);
+            for long in [Some(long), lines].into_iter().flatten() {
+                let (second, third) = (record(format, 2, "b"), record(format, 3, "c"));
+                let output =
+                    read(limited(None, 4 << 20), format!("{long}\n{second}\n{third}\n").as_bytes());
+                let events = output.events();
+                let fits = long.len() <= 4 << 20;
+                if format == "postgresql_csvlog" && !fits {
+                    continue;
+                }
+                assert!(events.len() >= 2, "{format} {}: {:?}", long.len(), output.counts);
+                assert_eq!(texts(&events[events.len() - 2..], "format"), [format; 2]);
+                assert_eq!(texts(&events[events.len() - 2..], "statement"), ["b", "c"], "{format}");
+                assert_eq!(events.len() + output.rejects.len(), 3, "{format} {}", long.len());
+                assert!(!fits || output.rejects.is_empty(), "{format} {}", long.len());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_record_may_be_just_as_long_as_the_limit() {
     const RECORD_BYTES_MAX: usize = 1_500;
     for format in ingest::format_names().filter(|format| *format != "postgresql_csvlog") {

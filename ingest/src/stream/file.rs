@@ -12,7 +12,7 @@ use crate::framing::lines;
 use crate::parsed::{Origin, Parsed, ParsedSnapshot};
 use crate::session::Sessions;
 
-/// Bytes after which the format of a file must be known.
+/// Bytes after which the format of a file must be known, if a line ends in them.
 const SAMPLE_BYTES: usize = 64 << 10;
 
 /// Name that rejects of a file carry whose format nobody recognises.
@@ -30,8 +30,10 @@ pub(super) struct OpenFile {
 }
 
 enum Decoder {
-    /// Too little was seen to tell the format.
-    Undecided,
+    /// So many bytes are too few to tell the format.
+    Undecided {
+        seen: usize,
+    },
     Known {
         name: &'static str,
         format: Box<dyn Format>,
@@ -73,7 +75,7 @@ impl OpenFile {
             read: offset,
             carry: Vec::new(),
             ended: false,
-            decoder: Decoder::Undecided,
+            decoder: Decoder::Undecided { seen: 0 },
             parsed: Parsed::new(origin),
         };
         if let Some(name) = &settings.format {
@@ -101,7 +103,7 @@ impl OpenFile {
     pub(super) fn format(&self) -> Option<&'static str> {
         match &self.decoder {
             Decoder::Known { name, .. } => Some(name),
-            Decoder::Undecided | Decoder::Unknown => None,
+            Decoder::Undecided { .. } | Decoder::Unknown => None,
         }
     }
 
@@ -158,14 +160,14 @@ impl OpenFile {
         let consumed = self.read - self.carry.len() as u64;
         let open = match &self.decoder {
             Decoder::Known { format, .. } => format.open_from(),
-            Decoder::Undecided | Decoder::Unknown => None,
+            Decoder::Undecided { .. } | Decoder::Unknown => None,
         };
         self.parsed.take(flush || self.ended, open.map_or(consumed, |open| open.min(consumed)))
     }
 
     pub(super) fn snapshot(&mut self) -> FileSnapshot {
         let format = match &self.decoder {
-            Decoder::Undecided => None,
+            Decoder::Undecided { .. } => None,
             Decoder::Known { name, format } => Some(((*name).to_owned(), format.snapshot())),
             Decoder::Unknown => Some((UNKNOWN_FORMAT.to_owned(), Vec::new())),
         };
@@ -186,7 +188,7 @@ impl OpenFile {
             file.decide(format::find(name), settings);
             let restored = match &mut file.decoder {
                 Decoder::Known { format, .. } => format.restore(state),
-                Decoder::Undecided | Decoder::Unknown => name == UNKNOWN_FORMAT,
+                Decoder::Undecided { .. } | Decoder::Unknown => name == UNKNOWN_FORMAT,
             };
             if !restored {
                 return None;
@@ -202,9 +204,10 @@ impl OpenFile {
     /// Returns the bytes consumed of `input`, which ends at `read`.
     fn read_on(&mut self, input: &[u8], end: bool, settings: &StreamSettings) -> usize {
         let record_bytes_max = settings.record_bytes_max;
-        if matches!(self.decoder, Decoder::Undecided) {
-            let (enough, name) = recognise_head(input, end);
+        if let Decoder::Undecided { seen } = &mut self.decoder {
+            let (enough, name) = recognise_head(input, *seen, end, record_bytes_max);
             if name.is_none() && !enough {
+                *seen = input.len();
                 return 0;
             }
             self.decide(name.and_then(format::find), settings);
@@ -213,7 +216,9 @@ impl OpenFile {
         let decoder = &mut self.decoder;
         read_lines(input, end, &mut self.parsed, |rest, out| match decoder {
             Decoder::Known { format, .. } => format.parse(rest, end, out),
-            Decoder::Undecided | Decoder::Unknown => reject_lines(rest, end, record_bytes_max, out),
+            Decoder::Undecided { .. } | Decoder::Unknown => {
+                reject_lines(rest, end, record_bytes_max, out)
+            }
         })
     }
 
@@ -261,21 +266,44 @@ fn read_lines(
 /// The format that the fewest first lines show, and whether more of them could change that.
 ///
 /// One line is tried, then two, then four…, whatever there is to see: so the answer does not
-/// depend on how the file was cut.
-fn recognise_head(input: &[u8], end: bool) -> (bool, Option<&'static str>) {
-    let window = &input[..input.len().min(SAMPLE_BYTES)];
-    let enough = end || window.len() == SAMPLE_BYTES;
+/// depend on how the file was cut. The first line may be as long as a record. The first `seen`
+/// bytes were too few.
+fn recognise_head(
+    input: &[u8],
+    seen: usize,
+    end: bool,
+    line_bytes_max: usize,
+) -> (bool, Option<&'static str>) {
+    if seen < SAMPLE_BYTES {
+        let sample = &input[..input.len().min(SAMPLE_BYTES)];
+        let is_full = sample.len() == SAMPLE_BYTES;
+        let name = recognise_sample(sample, end || is_full);
+        let is_enough = end || (is_full && sample.contains(&b'\n'));
+        if name.is_some() || is_enough || !is_full {
+            return (is_enough || is_full, name);
+        }
+    }
+    let longest = line_bytes_max.saturating_add(lines::LINE_END_BYTES).max(SAMPLE_BYTES);
+    let window = &input[..input.len().min(longest)];
+    match memchr::memchr(b'\n', window.get(seen..).unwrap_or_default()) {
+        Some(newline) => (true, format::recognise(&window[..=seen + newline])),
+        None if end || window.len() == longest => (true, format::recognise(window)),
+        None => (false, None),
+    }
+}
+
+fn recognise_sample(sample: &[u8], is_whole: bool) -> Option<&'static str> {
     let mut wanted = 1;
-    for (count, newline) in memchr::memchr_iter(b'\n', window).enumerate() {
+    for (count, newline) in memchr::memchr_iter(b'\n', sample).enumerate() {
         if count + 1 < wanted {
             continue;
         }
         wanted *= 2;
-        if let Some(name) = format::recognise(&window[..=newline]) {
-            return (enough, Some(name));
+        if let Some(name) = format::recognise(&sample[..=newline]) {
+            return Some(name);
         }
     }
-    (enough, if enough { format::recognise(window) } else { None })
+    if is_whole { format::recognise(sample) } else { None }
 }
 
 /// Makes every line a reject that says what was tried.

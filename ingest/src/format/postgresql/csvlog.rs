@@ -38,6 +38,9 @@ pub(crate) const REGISTRATION: Registration = Registration {
 /// Columns before version 9.0; later versions only append.
 const COUNT_MIN: usize = 22;
 
+/// The column of the SQLSTATE, before that of the message.
+const CODE: usize = 12;
+
 const DAMAGED: &str = "damaged csv: a quote is not closed, or text follows a closing quote";
 const IN_DAMAGE: &str = "in a damaged region, where quotes cannot be told from text";
 const TOO_LONG: &str = "the record is longer than `record_bytes_max`";
@@ -55,13 +58,16 @@ struct State {
     damaged: bool,
 }
 
+/// A record that does not end in the sample shows in its first columns what it is.
 fn score(sample: &[u8]) -> u8 {
     let mut columns = Columns::default();
     let sample = &sample[byte_order_mark_length(sample)..];
-    match columns.scan(sample, true, sample.len()) {
-        Frame::Record(_) if is_plausible(&columns, sample) => 90,
-        _ => 0,
-    }
+    let count_min = match columns.scan(sample, true, sample.len()) {
+        Frame::Record(_) => COUNT_MIN,
+        _ if columns.scan(sample, false, sample.len()) == Frame::Partial => CODE + 1,
+        _ => return 0,
+    };
+    if columns.count() >= count_min && is_plausible(&columns, sample) { 90 } else { 0 }
 }
 
 impl Csvlog {
@@ -131,7 +137,7 @@ impl Csvlog {
         let Some((time, time_basis)) = out.clock.read(columns.get(0)) else {
             return reject("its first column is no time", out);
         };
-        let code = columns.get(12);
+        let code = columns.get(CODE);
         // Severity words are translated, SQLSTATE is not: 00 to 02 are no errors.
         let by_code = match code.as_bytes() {
             [b'0', b'0' | b'2', ..] => Severity::Message,
@@ -167,15 +173,15 @@ impl Csvlog {
 fn is_plausible(columns: &Columns, record: &[u8]) -> bool {
     let field = |column| columns.raw(record, column);
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    columns.count() >= COUNT_MIN
-        && std::str::from_utf8(field(0)).is_ok_and(|time| time_length(time) == Some(time.len()))
+    std::str::from_utf8(field(0)).is_ok_and(|time| time_length(time) == Some(time.len()))
         && digits(field(3))
-        && field(12).len() == 5
+        && field(CODE).len() == 5
 }
 
 /// Whether a record in a damaged region can only be a record.
 fn is_proven(columns: &mut Columns, record: &[u8], out: &Parsed) -> bool {
-    if !is_plausible(columns, record) || !columns.has_lone_quotes() {
+    let is_whole = columns.count() >= COUNT_MIN && is_plausible(columns, record);
+    if !is_whole || !columns.has_lone_quotes() {
         return false;
     }
     let columns = columns.decode(record);

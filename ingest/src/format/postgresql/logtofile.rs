@@ -86,9 +86,8 @@ struct Head<'a> {
 fn score(sample: &[u8]) -> u8 {
     let text = lossy(sample);
     let heads = text.lines().filter_map(head).take(4);
-    let told = |head: Head<'_>| {
-        payload_length(head.rest.as_bytes()).is_some() || head.rest.starts_with("con")
-    };
+    // The payload of a long record may end beyond the line, or the sample.
+    let told = |head: Head<'_>| is_payload(head.rest.as_bytes()) || head.rest.starts_with("con");
     if heads.filter(|head| head.line.parse::<u64>().is_ok()).any(told) { 80 } else { 0 }
 }
 
