@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Frame, lines};
 
 /// Columns that are kept; further ones are counted only.
@@ -158,6 +160,53 @@ impl Columns {
     }
 }
 
+/// Where in a record some bytes end: all that there is to know of a record that is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Place {
+    FieldStart,
+    Bare,
+    Quoted,
+    /// Behind a quote that closes the field, or is the first half of one within it.
+    AfterQuote,
+    /// Between a closing quote and the newline.
+    CarriageReturn,
+}
+
+/// What the bytes behind a place are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// The record ends with the last of so many bytes.
+    Ended(usize),
+    /// It goes on from here.
+    Open(Place),
+    Malformed,
+}
+
+impl Place {
+    /// Goes on through `bytes` by the rules of [`Columns::scan`].
+    pub(crate) fn pass(self, bytes: &[u8]) -> Pass {
+        let mut place = self;
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            place = match (place, byte) {
+                (Self::Quoted, _) => {
+                    let Some(quote) = memchr::memchr(b'"', &bytes[at..]) else { break };
+                    at += quote;
+                    Self::AfterQuote
+                }
+                (Self::FieldStart, b'"') | (Self::AfterQuote, b'"') => Self::Quoted,
+                (Self::FieldStart | Self::Bare | Self::AfterQuote, b',') => Self::FieldStart,
+                (_, b'\n') => return Pass::Ended(at + 1),
+                (Self::AfterQuote, b'\r') => Self::CarriageReturn,
+                (Self::FieldStart | Self::Bare, byte) if *byte != b'"' => Self::Bare,
+                _ => return Pass::Malformed,
+            };
+            at += 1;
+        }
+        Pass::Open(place)
+    }
+}
+
 /// The field that begins after its quote and the byte after its closing quote; none if the bytes
 /// end before that is certain.
 fn quoted(input: &[u8], start: usize) -> Option<(Span, usize)> {
@@ -205,6 +254,38 @@ mod tests {
         let columns = texts(b"a,\"b\"\"c\nd\",,\"\",e\r\n").expect("a record");
         assert_eq!(columns, ["a", "b\"c\nd", "", "", "e"]);
         assert_eq!(texts(b"\"caf\xe9\",x\n").expect("a record"), ["caf\u{fffd}", "x"]);
+    }
+
+    #[test]
+    fn a_record_that_is_not_kept_ends_where_it_would() {
+        let records = [
+            "a,\"b\"\"c\nd\",,\"\",e\r\n",
+            "a\n",
+            ",\n",
+            "\"a\n\"\r\n",
+            "\"\"\"\"\n",
+            "a\"b,c\n",
+            "\"a\"b\n",
+            "\"a\" ,b\n",
+            "a\rb,\"c,\"\n",
+            "\"a\"\rb\n",
+        ];
+        for record in records {
+            let whole = Columns::default().scan(record.as_bytes(), false, 99);
+            let input = [record, "x\n"].concat();
+            for cut in 0..record.len() {
+                let (head, tail) = input.as_bytes().split_at(cut);
+                let passed = match Place::FieldStart.pass(head) {
+                    Pass::Open(place) => place.pass(tail),
+                    told => told,
+                };
+                match (passed, whole) {
+                    (Pass::Ended(length), Frame::Record(whole)) => assert_eq!(cut + length, whole),
+                    (Pass::Malformed, Frame::Malformed) => {}
+                    told => panic!("{record:?} at {cut}: {told:?}"),
+                }
+            }
+        }
     }
 
     #[test]

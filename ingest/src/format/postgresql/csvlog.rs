@@ -12,7 +12,8 @@
 //! - and whose session id is that of its process, and fits what is known of the session: its line
 //!   number grows, or is the first.
 //!
-//! Every line up to there becomes a reject.
+//! Every line up to there becomes a reject. A record that is too long is one reject: it is followed
+//! to its end, which the quotes tell, without being kept.
 
 use event::vocabulary::Evidence;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use super::prefix::time_length;
 use super::record::Record;
 use super::severity::Severity;
 use crate::format::{Format, Registration, byte_order_mark_length};
-use crate::framing::csv::Columns;
+use crate::framing::csv::{Columns, Pass, Place};
 use crate::framing::{Frame, lines};
 use crate::parsed::Parsed;
 use crate::session::Client;
@@ -56,6 +57,9 @@ struct Csvlog {
 struct State {
     /// After damage: it is not known whether the next byte is inside quotes.
     damaged: bool,
+    /// Where in a record that is too long the next byte is, and whether it begins a line.
+    #[serde(default)]
+    skipped: Option<(Place, bool)>,
 }
 
 /// A record that does not end in the sample shows in its first columns what it is.
@@ -82,6 +86,9 @@ impl Csvlog {
 
     /// Reads what begins at `input`; returns its length, or none if its end is not there yet.
     fn next(&mut self, input: &[u8], end: bool, position: u64, out: &mut Parsed) -> Option<usize> {
+        if let Some((place, begins_line)) = self.state.skipped {
+            return self.skip(place, begins_line, input, end, out);
+        }
         match self.columns.scan(input, end, self.record_bytes_max) {
             Frame::Skip(length) => Some(length),
             Frame::Record(length) => {
@@ -94,10 +101,48 @@ impl Csvlog {
                 Some(length)
             }
             Frame::Partial => None,
-            Frame::TooLong => self.quarantine(input, end, position, TOO_LONG, out),
+            Frame::TooLong if self.state.damaged => {
+                self.quarantine(input, end, position, IN_DAMAGE, out)
+            }
+            Frame::TooLong => {
+                let head = &input[..self.record_bytes_max];
+                out.records += 1;
+                out.reject(position, TOO_LONG, head);
+                self.state.skipped = match Place::FieldStart.pass(head) {
+                    Pass::Open(place) => Some((place, head.ends_with(b"\n"))),
+                    Pass::Ended(_) | Pass::Malformed => None,
+                };
+                Some(head.len())
+            }
             Frame::Malformed => {
                 let reason = if self.state.damaged { IN_DAMAGE } else { DAMAGED };
                 self.quarantine(input, end, position, reason, out)
+            }
+        }
+    }
+
+    /// Passes over one more line of a record that is too long.
+    fn skip(
+        &mut self,
+        place: Place,
+        begins_line: bool,
+        input: &[u8],
+        end: bool,
+        out: &mut Parsed,
+    ) -> Option<usize> {
+        let (length, is_whole) = lines::line_length(input, end, self.record_bytes_max)?;
+        self.state.skipped = None;
+        match place.pass(&input[..length]) {
+            Pass::Ended(ended) => Some(ended),
+            Pass::Open(place) => {
+                self.state.skipped = Some((place, is_whole));
+                Some(length)
+            }
+            // Its quotes were not closed: the line may be a record of its own.
+            Pass::Malformed => {
+                self.state.damaged = true;
+                out.skips_line = !begins_line && !is_whole;
+                Some(if begins_line { 0 } else { length })
             }
         }
     }
