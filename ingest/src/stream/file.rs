@@ -234,8 +234,8 @@ impl OpenFile {
     }
 }
 
-/// Hands `input`, which begins at `out.offset()`, to `parse`, but for what is to be skipped; returns
-/// the bytes consumed.
+/// Hands `input`, which begins at `out.offset()`, to `parse`, but for what is to be skipped.
+/// Returns the bytes consumed.
 fn read_lines(
     input: &[u8],
     end: bool,

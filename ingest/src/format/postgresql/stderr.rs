@@ -58,10 +58,11 @@ struct Open<'a> {
 }
 
 /// What a line is to the record before it.
-enum Part<'a> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
     Blank,
-    /// It begins a record. A line that is borrowed need not be read again when that is complete.
-    Head(Option<Line<'a>>),
+    /// It begins a record.
+    Head,
     GoesOn,
     Foreign,
 }
@@ -117,7 +118,7 @@ impl Stderr {
         {
             let next = start + length;
             let line = &input[start..next];
-            let part = part(line, &prefix);
+            let (part, head) = part(line, &prefix);
             let is_long = |open: &Open<'_>| {
                 !is_whole || lines::text(&input[open.start..next]).len() > self.record_bytes_max
             };
@@ -126,7 +127,7 @@ impl Stderr {
                     self.close(open.take(), start, false, &prefix, input, out);
                 }
                 Part::Blank => {}
-                Part::Head(head) => {
+                Part::Head => {
                     self.close(open.take(), start, false, &prefix, input, out);
                     let after_break = std::mem::take(&mut self.after_break);
                     self.after_cut = !is_whole;
@@ -226,13 +227,14 @@ impl Stderr {
     }
 }
 
-/// What the line is, apart from whether there is a record that it can go on with.
-fn part<'a>(line: &'a [u8], prefix: &Prefix) -> Part<'a> {
+/// What the line is, apart from whether there is a record that it can go on with, and its head: a
+/// line that is borrowed need not be read again when its record is complete.
+fn part<'a>(line: &'a [u8], prefix: &Prefix) -> (Part, Option<Line<'a>>) {
     if line.starts_with(b"\t") {
-        return Part::GoesOn;
+        return (Part::GoesOn, None);
     }
     if line.trim_ascii().is_empty() {
-        return Part::Blank;
+        return (Part::Blank, None);
     }
     let text = lossy(line);
     let (is_head, head) = match &text {
@@ -243,9 +245,9 @@ fn part<'a>(line: &'a [u8], prefix: &Prefix) -> Part<'a> {
         Cow::Owned(text) => (prefix.read(text).map(|head| begins(&head)), None),
     };
     match is_head {
-        Some(true) => Part::Head(head),
-        Some(false) => Part::GoesOn,
-        None => Part::Foreign,
+        Some(true) => (Part::Head, head),
+        Some(false) => (Part::GoesOn, None),
+        None => (Part::Foreign, None),
     }
 }
 

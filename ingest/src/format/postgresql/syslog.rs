@@ -276,9 +276,10 @@ impl Message {
     /// Notes the last line that begins in the text from `added` on and goes on with no other.
     fn note_line(&mut self, added: usize) {
         let text = self.text.as_bytes();
-        let begun = memchr::memchr_iter(b'\n', &text[added..]).map(|newline| added + newline + 1);
+        let mut begun =
+            memchr::memrchr_iter(b'\n', &text[added..]).map(|newline| added + newline + 1);
         let is_own = |start: &usize| text.get(*start).is_some_and(|byte| *byte != b'\t');
-        self.own_line = begun.filter(is_own).last().unwrap_or(self.own_line);
+        self.own_line = begun.find(is_own).unwrap_or(self.own_line);
     }
 
     /// Whether its last line begins as one of the server's.
