@@ -60,6 +60,34 @@ fn a_long_record_that_never_ends_takes_nothing_along() {
     }
 }
 
+/// A file that was truncated from outside begins with a hole.
+#[test]
+fn records_behind_nuls_are_read() {
+    for format in ingest::format_names() {
+        let (topic, path) = captures_of(format).swap_remove(0);
+        let log = std::fs::read(path).expect("readable");
+        let whole = read(settings_of(None, &topic), &log);
+        for (told, nuls) in [(None, 4_096), (None, 200_000), (Some(format), 1)] {
+            let holed = [&vec![0; nuls][..], &log].concat();
+            let output = read(settings_of(told, &topic), &holed);
+            assert_eq!(output.counts.events, whole.counts.events, "{format}");
+            assert_eq!(output.rejects.len(), whole.rejects.len() + 1, "{format}");
+            assert!(output.rejects.iter().any(|reject| reject.reason.contains("NUL")));
+            let mut stream = Stream::new(settings_of(told, &topic));
+            let mut pieces = Output::default();
+            for (at, piece) in (0..).step_by(1_000).zip(holed.chunks(1_000)) {
+                let is_last = at + piece.len() as u64 == holed.len() as u64;
+                stream.feed(file(), at, piece, is_last, received());
+                pieces.drain(&mut stream, false);
+                let snapshot = stream.snapshot();
+                stream = Stream::restore(settings_of(told, &topic), &snapshot).expect("its own");
+            }
+            pieces.drain(&mut stream, true);
+            assert_eq!((pieces.events(), pieces.rejects), (output.events(), output.rejects));
+        }
+    }
+}
+
 /// Of a line that does not end each format keeps no more than a record may have.
 #[test]
 fn a_line_without_end_is_not_held() {

@@ -15,6 +15,10 @@ use crate::session::Sessions;
 /// Bytes after which the format of a file must be known, if a line ends in them.
 const SAMPLE_BYTES: usize = 64 << 10;
 
+/// Somebody cut the file while the server went on writing where it was.
+const NULS: &str = "the file begins with NUL bytes: what stood there before is lost; let the log be \
+                    rotated by renaming it, not by truncating it";
+
 /// Name that rejects of a file carry whose format nobody recognises.
 const UNKNOWN_FORMAT: &str = "unknown";
 
@@ -25,6 +29,8 @@ pub(super) struct OpenFile {
     /// Bytes that were fed but not consumed; they end at `read`.
     carry: Vec<u8>,
     ended: bool,
+    /// Nothing but NULs was read.
+    is_blank: bool,
     decoder: Decoder,
     parsed: Parsed,
 }
@@ -52,6 +58,8 @@ pub(super) struct FileSnapshot {
     /// The name and the state of the format.
     format: Option<(String, Vec<u8>)>,
     parsed: ParsedSnapshot,
+    #[serde(default)]
+    is_blank: bool,
 }
 
 impl FileSnapshot {
@@ -75,6 +83,7 @@ impl OpenFile {
             read: offset,
             carry: Vec::new(),
             ended: false,
+            is_blank: offset == 0,
             decoder: Decoder::Undecided { seen: 0 },
             parsed: Parsed::new(origin),
         };
@@ -179,6 +188,7 @@ impl OpenFile {
             received: self.parsed.origin.received.0,
             format,
             parsed: self.parsed.snapshot(),
+            is_blank: self.is_blank,
         }
     }
 
@@ -195,7 +205,7 @@ impl OpenFile {
             }
         }
         file.carry = snapshot.carry;
-        file.ended = snapshot.ended;
+        (file.ended, file.is_blank) = (snapshot.ended, snapshot.is_blank);
         Arc::make_mut(&mut file.parsed.origin).received = Timestamp(snapshot.received);
         file.parsed.restore(snapshot.parsed)?;
         Some(file)
@@ -203,6 +213,30 @@ impl OpenFile {
 
     /// Returns the bytes consumed of `input`, which ends at `read`.
     fn read_on(&mut self, input: &[u8], end: bool, settings: &StreamSettings) -> usize {
+        let nuls = self.skip_nuls(input);
+        let input = &input[nuls..];
+        if input.is_empty() && nuls > 0 {
+            return nuls;
+        }
+        nuls + self.read_text(input, end, settings)
+    }
+
+    /// How many NULs the file begins with, which are told once.
+    fn skip_nuls(&mut self, input: &[u8]) -> usize {
+        if !self.is_blank {
+            return 0;
+        }
+        let nuls = input.iter().take_while(|byte| **byte == 0).count();
+        let position = self.read - input.len() as u64;
+        if nuls > 0 && position == 0 {
+            self.parsed.records += 1;
+            self.parsed.reject(position, NULS, &[0]);
+        }
+        self.is_blank = nuls == input.len();
+        nuls
+    }
+
+    fn read_text(&mut self, input: &[u8], end: bool, settings: &StreamSettings) -> usize {
         let record_bytes_max = settings.record_bytes_max;
         if let Decoder::Undecided { seen } = &mut self.decoder {
             let (enough, name) = recognise_head(input, *seen, end, record_bytes_max);
