@@ -10,3 +10,4 @@ mod lengths;
 mod outcomes;
 mod sessions;
 mod support;
+mod trimmed;

@@ -30,6 +30,10 @@ pub(crate) const REGISTRATION: Registration = Registration {
 const SAMPLE_LINES: usize = 40;
 const SAMPLE_BYTES: usize = 32 << 10;
 
+/// A line that is parted within a word, as `write_syslog` in elog.c does, gives chunks of 900 bytes,
+/// less what a character of many bytes takes.
+const CHUNK_BYTES_MIN: usize = 897;
+
 /// What begins a line as the server does is within so many bytes.
 const HEAD_BYTES_MAX: usize = 4096;
 
@@ -81,6 +85,9 @@ struct Message {
     /// Where the last line of the text begins that no TAB makes part of another.
     #[serde(default)]
     own_line: usize,
+    /// Length of the text of the last chunk.
+    #[serde(default)]
+    chunk_bytes: usize,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -198,6 +205,7 @@ impl Syslog {
             suspicion: None,
             is_cut: !is_whole,
             own_line: 0,
+            chunk_bytes: text.len(),
         };
         message.note_line(0);
         self.state.messages.push_back(message);
@@ -257,15 +265,23 @@ impl Message {
         prefix: Option<&Prefix>,
     ) {
         let starts_line = text.starts_with('\t') || is_tagged;
+        let has_head = starts_line || self.has_head(prefix);
         if is_head {
             self.suspicion = Some(Suspicion::SecondRecord);
-        } else if !starts_line && !self.has_head(prefix) {
+        } else if !has_head {
             self.suspicion = Some(Suspicion::SplitPrefix);
         }
+        // A chunk that could have been longer ended with its line, or before a blank: one that a
+        // forwarder took off the head of the next.
+        let is_trimmed = (1..CHUNK_BYTES_MIN).contains(&self.chunk_bytes)
+            && !text.starts_with(|first: char| first.is_ascii_whitespace());
         let added = self.text.len().saturating_sub(1);
         if starts_line {
             self.text.push('\n');
+        } else if is_trimmed && has_head {
+            self.text.push_str("\n\t");
         }
+        self.chunk_bytes = text.len();
         self.text.push_str(text);
         self.note_line(added);
         self.bytes.push(b'\n');
