@@ -3,7 +3,7 @@
 use ingest::StreamSettings;
 use serde_json::Value;
 
-use crate::support::read;
+use crate::support::{of_format, read};
 
 fn events(log: &str) -> Vec<Value> {
     let output = read(StreamSettings::default(), log.as_bytes());
@@ -33,6 +33,21 @@ fn a_statement_may_begin_on_the_next_line() {
     let event = &events(log)[0];
     assert_eq!(event["statement"], "\n  DELETE FROM linkage.pairs");
     assert_eq!((&event["command"], &event["statement_state"]), (&"DELETE".into(), &"full".into()));
+}
+
+#[test]
+fn lines_that_go_on_behind_blanks_are_missing_in_the_statement() {
+    let head = "2026-10-20 03:00:32 UTC:10.1.7.53(49654):ann@shop:[1371]:LOG:  ";
+    let log = format!(
+        "{head}statement: UPDATE pairs SET a = 1\n        WHERE b = 2;\n\
+         {head}statement:\n        DELETE FROM t\n{head}statement: select 1\n"
+    );
+    let output = read(of_format("postgresql_stderr"), log.as_bytes());
+    let events = output.events();
+    let states: Vec<_> = events.iter().map(|event| &event["statement_state"]).collect();
+    assert_eq!(states, ["truncated", "truncated", "full"]);
+    assert_eq!(events[0]["statement"], "UPDATE pairs SET a = 1");
+    assert_eq!(output.rejects.len(), 2);
 }
 
 #[test]

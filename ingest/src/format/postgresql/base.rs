@@ -42,8 +42,8 @@ pub(super) fn set_statement<'a>(
 ) {
     event.statement = some(text);
     event.statement_state = match text {
-        "" => StatementState::Absent,
         _ if is_cut => StatementState::Truncated,
+        "" => StatementState::Absent,
         _ if is_masked => StatementState::Redacted,
         _ => StatementState::Full,
     };

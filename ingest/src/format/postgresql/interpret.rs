@@ -350,7 +350,8 @@ fn failed(record: &Record<'_>, session: Option<&Session>, out: &mut Parsed) {
             error = format!("{error}: {}", secret::redact(why)).into();
         }
     } else {
-        set_statement(&mut event, &statement, is_masked(&statement), record.is_cut);
+        let is_cut = record.is_cut && !record.query.is_empty();
+        set_statement(&mut event, &statement, is_masked(&statement), is_cut);
         event.statement_number = joins::failed_statement(session, record.query, record.transaction);
     }
     event.error = some(&error);

@@ -143,7 +143,9 @@ impl Stderr {
                 }
                 Part::GoesOn if open.is_some() || self.after_cut => {}
                 Part::GoesOn | Part::Foreign => {
-                    self.close(open.take(), start, false, &prefix, input, out);
+                    // A collector may write the TAB as blanks: then what is here is missing there.
+                    let is_cut = line.starts_with(b" ");
+                    self.close(open.take(), start, is_cut, &prefix, input, out);
                     self.after_cut = false;
                     let reason = if is_whole { FOREIGN } else { TOO_LONG };
                     self.foreign(line, start, reason, &prefix, out);
