@@ -38,6 +38,8 @@ pub(crate) struct Parsed {
     pub(crate) clock: Clock,
     /// Records begun so far; always the events and rejects together.
     pub(crate) records: u64,
+    /// Nobody wants what is left of the line that is being read.
+    pub(crate) skips_line: bool,
     offset: u64,
     events: EventBatchBuilder,
     rejects: VecDeque<Reject>,
@@ -64,6 +66,8 @@ pub(crate) struct ParsedSnapshot {
     /// The rows, finished ones first, as Arrow IPC; the last batch is in progress.
     batches: Vec<Vec<u8>>,
     rejects: Vec<(EventId, i64, i64, String, Vec<u8>)>,
+    #[serde(default)]
+    skips_line: bool,
 }
 
 impl Parsed {
@@ -73,6 +77,7 @@ impl Parsed {
             sessions: Sessions::default(),
             clock: Clock::default(),
             records: 0,
+            skips_line: false,
             offset: 0,
             events: EventBatchBuilder::default(),
             rejects: VecDeque::new(),
@@ -134,6 +139,14 @@ impl Parsed {
         });
     }
 
+    /// Takes one line of which only the head is at hand, because it is too long; the rest of it is
+    /// skipped.
+    pub(crate) fn reject_line(&mut self, position: u64, reason: impl Into<String>, head: &[u8]) {
+        self.records += 1;
+        self.reject(position, reason, head);
+        self.skips_line = true;
+    }
+
     /// Marks the doubtable rows right before `position`, if they have not left.
     pub(crate) fn doubt_before(&mut self, position: u64, error: &str) {
         let reached = |doubtable: &&Doubtable| doubtable.position + DOUBT_BYTES >= position;
@@ -187,6 +200,7 @@ impl Parsed {
             doubtable: self.doubtable.clone(),
             batches: self.finished.iter().chain([&open]).map(EventBatch::to_ipc).collect(),
             rejects: rejects.collect(),
+            skips_line: self.skips_line,
         }
     }
 
@@ -197,6 +211,7 @@ impl Parsed {
         }
         self.events.extend(&EventBatch::from_ipc(open).ok()?);
         self.records = snapshot.records;
+        self.skips_line = snapshot.skips_line;
         self.base = snapshot.base;
         self.doubtable = snapshot.doubtable;
         let Origin { source, format, .. } = (*self.origin).clone();

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ingest::Stream;
+use ingest::{Stream, StreamSettings};
 use proptest::prelude::*;
 
 use crate::support::{Output, captures_of, file, of_format, read, received};
@@ -45,15 +45,18 @@ fn pieces() -> impl Strategy<Value = Vec<(usize, After)>> {
     prop::collection::vec((1_usize..3_000, any::<bool>(), any::<bool>()).prop_map(after), 1..20)
 }
 
+fn settings_for(format: Option<&str>) -> impl Fn() -> StreamSettings {
+    move || format.map_or_else(Default::default, of_format)
+}
+
 /// Reads `bytes` in pieces of these lengths, starting anew from a snapshot where `after` says;
 /// pauses only happen where `may_pause` says.
 fn read_in_pieces(
-    format: Option<&str>,
+    settings: impl Fn() -> StreamSettings,
     bytes: &[u8],
     pieces: &[(usize, After)],
     may_pause: impl Fn(usize) -> bool,
 ) -> Output {
-    let settings = || format.map_or_else(Default::default, of_format);
     let mut stream = Stream::new(settings());
     let mut output = Output::default();
     let mut at = 0;
@@ -94,7 +97,29 @@ proptest! {
         let bytes = one_of(formats()[format], topic);
         let told = told.then_some(formats()[format]);
         let whole = read(told.map_or_else(Default::default, of_format), &bytes);
-        assert_same(&whole, &read_in_pieces(told, &bytes, &pieces, |_| false));
+        assert_same(&whole, &read_in_pieces(settings_for(told), &bytes, &pieces, |_| false));
+    }
+
+    #[test]
+    fn cuts_change_nothing_where_records_are_too_long(
+        format in 0..=formats().len(),
+        bytes in damaged_capture(),
+        pieces in pieces(),
+        record_bytes_max in 100_usize..700,
+    ) {
+        let told = formats().get(format).copied();
+        let settings = || StreamSettings {
+            record_bytes_max,
+            ..told.map_or_else(Default::default, of_format)
+        };
+        let whole = read(settings(), &bytes);
+        prop_assert_eq!(whole.counts.records, whole.counts.events + whole.counts.rejects);
+        prop_assert_eq!(whole.end, bytes.len() as u64);
+        let long = whole.rejects.iter().map(|reject| reject.bytes.len()).max().unwrap_or(0);
+        prop_assert!(long <= record_bytes_max.max(32 << 10));
+        // What is passed over at the end of a file is of no use to anyone, so nobody is told.
+        let parts = read_in_pieces(settings, &bytes, &pieces, |_| false);
+        assert_same(&Output { end: parts.end, ..whole }, &parts);
     }
 
     #[test]
@@ -106,7 +131,7 @@ proptest! {
         let format = CLOSED[format];
         let bytes = one_of(format, topic);
         let whole = read(of_format(format), &bytes);
-        assert_same(&whole, &read_in_pieces(Some(format), &bytes, &pieces, |_| true));
+        assert_same(&whole, &read_in_pieces(settings_for(Some(format)), &bytes, &pieces, |_| true));
     }
 
     #[test]
@@ -119,7 +144,7 @@ proptest! {
         let whole = read(told.map_or_else(Default::default, of_format), &bytes);
         prop_assert_eq!(whole.counts.records, whole.counts.events + whole.counts.rejects);
         prop_assert_eq!(whole.end, bytes.len() as u64);
-        assert_same(&whole, &read_in_pieces(told, &bytes, &pieces, |_| false));
+        assert_same(&whole, &read_in_pieces(settings_for(told), &bytes, &pieces, |_| false));
     }
 }
 
@@ -188,7 +213,10 @@ fn a_pause_between_records_changes_nothing() {
                 pieces.push((to - from, After { restart: to % 3 == 0, pause: true }));
             }
             pieces.push((bytes.len(), After { restart: false, pause: true }));
-            assert_same(&whole, &read_in_pieces(Some(format), &bytes, &pieces, |_| true));
+            assert_same(
+                &whole,
+                &read_in_pieces(settings_for(Some(format)), &bytes, &pieces, |_| true),
+            );
         }
         assert!(count > 20, "{format}: {count} pauses");
     }
@@ -203,7 +231,10 @@ fn single_bytes_give_what_the_whole_gives() {
         let bytes = std::fs::read(path).expect("readable");
         let whole = read(of_format(format), &bytes);
         let byte = After { restart: false, pause: false };
-        assert_same(&whole, &read_in_pieces(Some(format), &bytes, &[(1, byte)], |_| false));
+        assert_same(
+            &whole,
+            &read_in_pieces(settings_for(Some(format)), &bytes, &[(1, byte)], |_| false),
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ingest::Stream;
+use ingest::{Stream, StreamSettings};
 use serde_json::Value;
 
 use crate::support::{Output, captures_of, file, read, received, settings_of};
@@ -34,6 +34,58 @@ fn records_after_damage_keep_their_texts() {
         }
     }
     assert!(recovered > 100 && quoted > 10, "{recovered} events came after damage");
+}
+
+/// A quote that nothing closes is damage, however late that shows: from there on lines are read as
+/// after any other damage, and none of what follows is lost with it.
+#[test]
+fn a_long_record_that_never_ends_takes_nothing_along() {
+    const RECORD_BYTES_MAX: usize = 64 << 10;
+    let (topic, path) = captures_of(FORMAT).swap_remove(0);
+    let settings = || StreamSettings {
+        record_bytes_max: RECORD_BYTES_MAX,
+        ..settings_of(Some(FORMAT), &topic)
+    };
+    let log = std::fs::read(path).expect("readable");
+    let torn = b"2026-11-21 10:11:12.345 UTC,\"torn by a crash".to_vec();
+    let after = |head: &[u8], text: &str| {
+        let filling = text.repeat(4 * RECORD_BYTES_MAX / text.len());
+        read(settings(), &[head, filling.as_bytes(), b"\n", &log].concat())
+    };
+    let short = read(settings(), &[&torn, &b"\"x\n"[..], &log].concat());
+    for text in ["x", "line by line\n", "\"\"quoted\"\" line by line\n"] {
+        let output = after(&torn, text);
+        assert_eq!(output.counts.events, short.counts.events, "{text}");
+        assert!(output.counts.events > 0 && output.rejects.len() <= short.rejects.len() + 1);
+    }
+}
+
+/// A file that was truncated from outside begins with a hole.
+#[test]
+fn records_behind_nuls_are_read() {
+    for format in ingest::format_names() {
+        let (topic, path) = captures_of(format).swap_remove(0);
+        let log = std::fs::read(path).expect("readable");
+        let whole = read(settings_of(None, &topic), &log);
+        for (told, nuls) in [(None, 4_096), (None, 200_000), (Some(format), 1)] {
+            let holed = [&vec![0; nuls][..], &log].concat();
+            let output = read(settings_of(told, &topic), &holed);
+            assert_eq!(output.counts.events, whole.counts.events, "{format}");
+            assert_eq!(output.rejects.len(), whole.rejects.len() + 1, "{format}");
+            assert!(output.rejects.iter().any(|reject| reject.reason.contains("NUL")));
+            let mut stream = Stream::new(settings_of(told, &topic));
+            let mut pieces = Output::default();
+            for (at, piece) in (0..).step_by(1_000).zip(holed.chunks(1_000)) {
+                let is_last = at + piece.len() as u64 == holed.len() as u64;
+                stream.feed(file(), at, piece, is_last, received());
+                pieces.drain(&mut stream, false);
+                let snapshot = stream.snapshot();
+                stream = Stream::restore(settings_of(told, &topic), &snapshot).expect("its own");
+            }
+            pieces.drain(&mut stream, true);
+            assert_eq!((pieces.events(), pieces.rejects), (output.events(), output.rejects));
+        }
+    }
 }
 
 /// Of a line that does not end each format keeps no more than a record may have.

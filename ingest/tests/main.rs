@@ -6,6 +6,8 @@ mod carriers;
 mod cuts;
 mod damage;
 mod forgeries;
+mod lengths;
 mod outcomes;
 mod sessions;
 mod support;
+mod trimmed;

@@ -105,7 +105,7 @@ fn find(sql: &str, offset: usize, dialect: Dialect, depth: usize, secrets: &mut 
             }
             Kind::Text(_) => {
                 let range = content(&token, sql);
-                let found = connection_secrets(token.text);
+                let found = connection_secrets(token.text).into_iter();
                 let start = range.start + offset;
                 secrets.extend(found.map(|found| start + found.start..start + found.end));
             }

@@ -17,6 +17,9 @@ const TARGETS_MAX: usize = 16;
 /// Longest value, in bytes.
 const VALUE_BYTES_MAX: usize = 200;
 
+/// Bytes of the text that a value is made of: a name in a name in a name may each be all the text.
+const SOURCE_BYTES_MAX: usize = 4_096;
+
 /// What kind of thing a statement aims at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TargetKind {
@@ -69,7 +72,10 @@ impl fmt::Display for Target {
 /// What `sql` aims at, in the order of the text, without repeats. Passwords are masked. It reads
 /// the text anew: call it for statements that have been found, not for all.
 pub fn targets(sql: &str, dialect: Dialect) -> Vec<Target> {
-    let sql: Cow<'_, str> = redact_secrets(sql, dialect);
+    read(&redact_secrets(sql, dialect), dialect).found
+}
+
+fn read(sql: &str, dialect: Dialect) -> Reader<'_> {
     let mut lexer = Lexer::new(sql.as_bytes(), dialect);
     let mut tokens = Vec::new();
     while tokens.len() < TOKENS_MAX {
@@ -79,15 +85,17 @@ pub fn targets(sql: &str, dialect: Dialect) -> Vec<Target> {
         }
         tokens.push(token);
     }
-    let mut reader = Reader { sql: &sql, tokens, found: Vec::new() };
+    let mut reader = Reader { sql, tokens, found: Vec::new(), work: 0 };
     reader.read();
-    reader.found
+    reader
 }
 
 struct Reader<'a> {
     sql: &'a str,
     tokens: Vec<Token<'a>>,
     found: Vec<Target>,
+    /// Bytes that values were made of.
+    work: usize,
 }
 
 impl Reader<'_> {
@@ -186,7 +194,7 @@ impl Reader<'_> {
         let (Some(first), Some(last)) = (self.tokens.get(at), self.tokens.last()) else { return };
         let end = self.tokens.iter().skip(at).find(|token| token.kind == Kind::Semicolon);
         let end = end.map_or(last.end, |token| token.start);
-        let text = self.sql.get(first.start..end).unwrap_or_default().to_owned();
+        let text = lossy_head(self.sql.as_bytes().get(first.start..end).unwrap_or_default());
         self.add(TargetKind::Setting, &text, false);
     }
 
@@ -195,7 +203,7 @@ impl Reader<'_> {
         if let Some(token) = self.tokens.get(at)
             && matches!(token.kind, Kind::Text(_))
         {
-            let text = String::from_utf8_lossy(token.text).into_owned();
+            let text = lossy_head(token.text);
             self.add(kind, &text, false);
         }
     }
@@ -224,16 +232,17 @@ impl Reader<'_> {
             return;
         }
         if end == first + 1 && matches!(self.tokens[first].kind, Kind::Text(_)) {
-            let text = String::from_utf8_lossy(self.tokens[first].text).into_owned();
-            let text = if kind == TargetKind::Address { address(&text) } else { text };
+            let text = String::from_utf8_lossy(self.tokens[first].text);
+            let text = if kind == TargetKind::Address { address(&text).into() } else { text };
             return self.add(kind, &text, false);
         }
         let (from, to) = (self.tokens[first].start, self.tokens[end - 1].end);
-        let text = self.sql.get(from..to).unwrap_or_default().to_owned();
+        let text = lossy_head(self.sql.as_bytes().get(from..to).unwrap_or_default());
         self.add(kind, &text, true);
     }
 
     fn add(&mut self, kind: TargetKind, value: &str, is_computed: bool) {
+        self.work += value.len();
         let words: Vec<&str> = value.split_whitespace().collect();
         let mut value = words.join(" ");
         value.truncate(value.floor_char_boundary(VALUE_BYTES_MAX));
@@ -259,7 +268,8 @@ impl Reader<'_> {
         let mut name = self.text(at).to_owned();
         let mut at = at + 1;
         while self.tokens.get(at).is_some_and(|token| token.kind == Kind::Dot) {
-            name = format!("{name}.{}", self.text(at + 1));
+            name.push('.');
+            name.push_str(self.text(at + 1));
             at += 2;
         }
         name
@@ -269,6 +279,11 @@ impl Reader<'_> {
         let token = self.tokens.get(at);
         token.and_then(|token| std::str::from_utf8(token.text).ok()).unwrap_or_default()
     }
+}
+
+/// As much of the text as a value can be made of.
+fn lossy_head(text: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(&text[..text.len().min(SOURCE_BYTES_MAX)])
 }
 
 /// What of a connection string tells where it leads: host, port and database, or the address
@@ -340,6 +355,19 @@ mod tests {
         ] {
             let shown = shown(sql).join(" ");
             assert!(!shown.contains("hunter2"), "{sql}: {shown}");
+        }
+    }
+
+    #[test]
+    fn the_work_does_not_grow_with_what_is_nested() {
+        let long = "x".repeat(1 << 20);
+        for sql in [
+            "select ".to_owned() + &"dblink(".repeat(1_000) + "'" + &long + "'",
+            "select ".to_owned() + &"dblink(".repeat(1_000) + &long + " b",
+            "alter system set a = ".to_owned() + &long,
+        ] {
+            let work = read(&sql, Dialect::PostgreSql).work;
+            assert!(work <= 1_000 * SOURCE_BYTES_MAX, "{work} bytes for {}", sql.len());
         }
     }
 

@@ -20,7 +20,10 @@ use crate::session::Client;
 pub(crate) const REGISTRATION: Registration = Registration {
     name: "mariadb_server_audit",
     engine: "mariadb",
-    open: |settings| Box::new(ServerAudit { record_bytes_max: settings.record_bytes_max }),
+    open: |settings| {
+        let record_bytes_max = settings.record_bytes_max;
+        Box::new(ServerAudit { record_bytes_max, skips_record: false })
+    },
     score,
 };
 
@@ -34,11 +37,16 @@ const DENIED: &[&str] = &[
 /// power of two from here on are taken for one that was.
 const CUT_BYTES_MIN: usize = 1024;
 
+/// What tells whether a line begins a record is within so many bytes.
+const HEAD_BYTES_MAX: usize = 4096;
+
 const FOREIGN: &str = "the line is no record: it has no time, connection and operation";
 const TOO_LONG: &str = "the record is longer than `record_bytes_max`";
 
 struct ServerAudit {
     record_bytes_max: usize,
+    /// The record was too long: what follows is its rest, up to where another one begins.
+    skips_record: bool,
 }
 
 /// A record, as far as its operation.
@@ -156,19 +164,28 @@ impl ServerAudit {
         };
         let Some(quote) = open_quote(&input[..length]) else { return Frame::Record(length) };
         // With the newline of a line that is just as long as it may be.
-        let window = &input[..input.len().min(self.record_bytes_max.saturating_add(1))];
+        let longest = self.record_bytes_max.saturating_add(lines::LINE_END_BYTES);
+        let window = &input[..input.len().min(longest)];
+        let is_long = |record: &[u8]| lines::text(record).len() > self.record_bytes_max;
         let mut from = quote;
         loop {
-            match closing_quote(&window[from..length]) {
-                Some(_) => return Frame::Record(length),
-                // No escape is parted: a newline behind a backslash is its second half.
-                None => from = length,
+            let is_closed = closing_quote(&window[from..length]).is_some();
+            if is_long(&window[..length]) {
+                return Frame::TooLong;
             }
-            let rest = &window[length..];
-            match memchr::memchr(b'\n', rest) {
-                _ if begins(rest) => return Frame::Record(length),
+            if is_closed {
+                return Frame::Record(length);
+            }
+            // No escape is parted: a newline behind a backslash is its second half.
+            from = length;
+            let rest = &input[length..];
+            if begins(rest) {
+                return Frame::Record(length);
+            }
+            match memchr::memchr(b'\n', &window[length..]) {
                 Some(newline) => length += newline + 1,
-                None if window.len() < input.len() => return Frame::TooLong,
+                // Whether the line begins a record shows in its head.
+                None if is_long(window) && (end || is_told(rest)) => return Frame::TooLong,
                 None if end => return Frame::Record(input.len()),
                 None => return Frame::Partial,
             }
@@ -213,9 +230,14 @@ impl ServerAudit {
     }
 }
 
+/// Whether the head of the line at `rest` is all there.
+fn is_told(rest: &[u8]) -> bool {
+    rest.len() >= HEAD_BYTES_MAX || rest.contains(&b'\n')
+}
+
 /// Whether a record begins at `rest`.
 fn begins(rest: &[u8]) -> bool {
-    let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len()).min(4096)];
+    let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len()).min(HEAD_BYTES_MAX)];
     head(&String::from_utf8_lossy(line)).is_some()
 }
 
@@ -318,22 +340,33 @@ impl Format for ServerAudit {
         while consumed < input.len() {
             let rest = &input[consumed..];
             let position = out.offset() + consumed as u64;
-            let length = match self.frame(rest, end_of_input) {
-                Frame::Skip(length) => Some(length),
+            if self.skips_record {
+                let line = lines::line_length(rest, end_of_input, self.record_bytes_max);
+                let Some((length, is_whole)) = line else { break };
+                self.skips_record = !begins(&rest[..length]);
+                if self.skips_record {
+                    consumed += length;
+                    out.skips_line = !is_whole;
+                }
+                if out.skips_line {
+                    break;
+                }
+                continue;
+            }
+            match self.frame(rest, end_of_input) {
+                Frame::Skip(length) => consumed += length,
                 Frame::Record(length) => {
                     Self::record(&rest[..length], position, out);
-                    Some(length)
+                    consumed += length;
                 }
-                Frame::Partial => None,
-                Frame::TooLong | Frame::Malformed => {
-                    let window = &rest[..rest.len().min(self.record_bytes_max)];
-                    out.records += 1;
-                    out.reject(position, TOO_LONG, window);
-                    Some(window.len())
+                Frame::Partial | Frame::Malformed => break,
+                Frame::TooLong => {
+                    out.reject_line(position, TOO_LONG, &rest[..self.record_bytes_max]);
+                    self.skips_record = true;
+                    consumed += self.record_bytes_max;
+                    break;
                 }
-            };
-            let Some(length) = length else { break };
-            consumed += length;
+            }
         }
         consumed
     }
@@ -343,10 +376,11 @@ impl Format for ServerAudit {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        Vec::new()
+        if self.skips_record { vec![1] } else { Vec::new() }
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> bool {
-        snapshot.is_empty()
+        self.skips_record = snapshot == [1];
+        self.skips_record || snapshot.is_empty()
     }
 }

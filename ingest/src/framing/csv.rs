@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::Frame;
+use serde::{Deserialize, Serialize};
+
+use super::{Frame, lines};
 
 /// Columns that are kept; further ones are counted only.
 const COUNT_KEPT: usize = 32;
@@ -47,11 +49,14 @@ impl<'a> Texts<'a> {
 }
 
 impl Columns {
-    /// Scans one record. At `end` of the file the last line needs no newline.
+    /// Scans one record of `limit` bytes at most, what ends it aside. At `end` of the file the last
+    /// line needs no newline.
     pub(crate) fn scan(&mut self, input: &[u8], end: bool, limit: usize) -> Frame {
-        let window = &input[..input.len().min(limit)];
+        let longest = limit.saturating_add(lines::LINE_END_BYTES);
+        let window = &input[..input.len().min(longest)];
         let is_whole = window.len() == input.len();
         match self.scan_window(window, end && is_whole) {
+            Frame::Record(length) if lines::text(&window[..length]).len() > limit => Frame::TooLong,
             Frame::Partial if !is_whole => Frame::TooLong,
             Frame::Partial if end => Frame::Malformed,
             frame => frame,
@@ -155,6 +160,53 @@ impl Columns {
     }
 }
 
+/// Where in a record some bytes end: all that there is to know of a record that is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Place {
+    FieldStart,
+    Bare,
+    Quoted,
+    /// Behind a quote that closes the field, or is the first half of one within it.
+    AfterQuote,
+    /// Between a closing quote and the newline.
+    CarriageReturn,
+}
+
+/// What the bytes behind a place are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// The record ends with the last of so many bytes.
+    Ended(usize),
+    /// It goes on from here.
+    Open(Place),
+    Malformed,
+}
+
+impl Place {
+    /// Goes on through `bytes` by the rules of [`Columns::scan`].
+    pub(crate) fn pass(self, bytes: &[u8]) -> Pass {
+        let mut place = self;
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            place = match (place, byte) {
+                (Self::Quoted, _) => {
+                    let Some(quote) = memchr::memchr(b'"', &bytes[at..]) else { break };
+                    at += quote;
+                    Self::AfterQuote
+                }
+                (Self::FieldStart, b'"') | (Self::AfterQuote, b'"') => Self::Quoted,
+                (Self::FieldStart | Self::Bare | Self::AfterQuote, b',') => Self::FieldStart,
+                (_, b'\n') => return Pass::Ended(at + 1),
+                (Self::AfterQuote, b'\r') => Self::CarriageReturn,
+                (Self::FieldStart | Self::Bare, byte) if *byte != b'"' => Self::Bare,
+                _ => return Pass::Malformed,
+            };
+            at += 1;
+        }
+        Pass::Open(place)
+    }
+}
+
 /// The field that begins after its quote and the byte after its closing quote; none if the bytes
 /// end before that is certain.
 fn quoted(input: &[u8], start: usize) -> Option<(Span, usize)> {
@@ -202,6 +254,47 @@ mod tests {
         let columns = texts(b"a,\"b\"\"c\nd\",,\"\",e\r\n").expect("a record");
         assert_eq!(columns, ["a", "b\"c\nd", "", "", "e"]);
         assert_eq!(texts(b"\"caf\xe9\",x\n").expect("a record"), ["caf\u{fffd}", "x"]);
+    }
+
+    #[test]
+    fn a_record_that_is_not_kept_ends_where_it_would() {
+        let records = [
+            "a,\"b\"\"c\nd\",,\"\",e\r\n",
+            "a\n",
+            ",\n",
+            "\"a\n\"\r\n",
+            "\"\"\"\"\n",
+            "a\"b,c\n",
+            "\"a\"b\n",
+            "\"a\" ,b\n",
+            "a\rb,\"c,\"\n",
+            "\"a\"\rb\n",
+        ];
+        for record in records {
+            let whole = Columns::default().scan(record.as_bytes(), false, 99);
+            let input = [record, "x\n"].concat();
+            for cut in 0..record.len() {
+                let (head, tail) = input.as_bytes().split_at(cut);
+                let passed = match Place::FieldStart.pass(head) {
+                    Pass::Open(place) => place.pass(tail),
+                    told => told,
+                };
+                match (passed, whole) {
+                    (Pass::Ended(length), Frame::Record(whole)) => assert_eq!(cut + length, whole),
+                    (Pass::Malformed, Frame::Malformed) => {}
+                    told => panic!("{record:?} at {cut}: {told:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_is_that_of_the_text() {
+        for (record, limit) in [("a,\"b\"\n", 5), ("a,\"b\"\r\n", 5), ("a,b\r\n", 3), ("a,b", 3)] {
+            let scan = |limit| Columns::default().scan(record.as_bytes(), true, limit);
+            assert_eq!(scan(limit), Frame::Record(record.len()), "{record:?}");
+            assert_eq!(scan(limit - 1), Frame::TooLong, "{record:?}");
+        }
     }
 
     #[test]

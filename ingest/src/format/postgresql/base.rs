@@ -33,10 +33,16 @@ pub(super) fn is_masked(text: &Cow<'_, str>) -> bool {
     matches!(text, Cow::Owned(_))
 }
 
-/// The text, and whether masking changed it.
-pub(super) fn set_statement<'a>(event: &mut AuditEvent<'a>, text: &'a str, is_masked: bool) {
+/// The text, whether masking changed it, and whether there was more of it.
+pub(super) fn set_statement<'a>(
+    event: &mut AuditEvent<'a>,
+    text: &'a str,
+    is_masked: bool,
+    is_cut: bool,
+) {
     event.statement = some(text);
     event.statement_state = match text {
+        _ if is_cut => StatementState::Truncated,
         "" => StatementState::Absent,
         _ if is_masked => StatementState::Redacted,
         _ => StatementState::Full,

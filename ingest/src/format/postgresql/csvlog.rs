@@ -12,7 +12,8 @@
 //! - and whose session id is that of its process, and fits what is known of the session: its line
 //!   number grows, or is the first.
 //!
-//! Every line up to there becomes a reject.
+//! Every line up to there becomes a reject. A record that is too long is one reject: it is followed
+//! to its end, which the quotes tell, without being kept.
 
 use event::vocabulary::Evidence;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use super::prefix::time_length;
 use super::record::Record;
 use super::severity::Severity;
 use crate::format::{Format, Registration, byte_order_mark_length};
-use crate::framing::csv::Columns;
+use crate::framing::csv::{Columns, Pass, Place};
 use crate::framing::{Frame, lines};
 use crate::parsed::Parsed;
 use crate::session::Client;
@@ -37,6 +38,9 @@ pub(crate) const REGISTRATION: Registration = Registration {
 
 /// Columns before version 9.0; later versions only append.
 const COUNT_MIN: usize = 22;
+
+/// The column of the SQLSTATE, before that of the message.
+const CODE: usize = 12;
 
 const DAMAGED: &str = "damaged csv: a quote is not closed, or text follows a closing quote";
 const IN_DAMAGE: &str = "in a damaged region, where quotes cannot be told from text";
@@ -53,15 +57,21 @@ struct Csvlog {
 struct State {
     /// After damage: it is not known whether the next byte is inside quotes.
     damaged: bool,
+    /// Where in a record that is too long the next byte is, and whether it begins a line.
+    #[serde(default)]
+    skipped: Option<(Place, bool)>,
 }
 
+/// A record that does not end in the sample shows in its first columns what it is.
 fn score(sample: &[u8]) -> u8 {
     let mut columns = Columns::default();
     let sample = &sample[byte_order_mark_length(sample)..];
-    match columns.scan(sample, true, sample.len()) {
-        Frame::Record(_) if is_plausible(&columns, sample) => 90,
-        _ => 0,
-    }
+    let count_min = match columns.scan(sample, true, sample.len()) {
+        Frame::Record(_) => COUNT_MIN,
+        _ if columns.scan(sample, false, sample.len()) == Frame::Partial => CODE + 1,
+        _ => return 0,
+    };
+    if columns.count() >= count_min && is_plausible(&columns, sample) { 90 } else { 0 }
 }
 
 impl Csvlog {
@@ -76,6 +86,9 @@ impl Csvlog {
 
     /// Reads what begins at `input`; returns its length, or none if its end is not there yet.
     fn next(&mut self, input: &[u8], end: bool, position: u64, out: &mut Parsed) -> Option<usize> {
+        if let Some((place, begins_line)) = self.state.skipped {
+            return self.skip(place, begins_line, input, end, out);
+        }
         match self.columns.scan(input, end, self.record_bytes_max) {
             Frame::Skip(length) => Some(length),
             Frame::Record(length) => {
@@ -88,10 +101,48 @@ impl Csvlog {
                 Some(length)
             }
             Frame::Partial => None,
-            Frame::TooLong => self.quarantine(input, end, position, TOO_LONG, out),
+            Frame::TooLong if self.state.damaged => {
+                self.quarantine(input, end, position, IN_DAMAGE, out)
+            }
+            Frame::TooLong => {
+                let head = &input[..self.record_bytes_max];
+                out.records += 1;
+                out.reject(position, TOO_LONG, head);
+                self.state.skipped = match Place::FieldStart.pass(head) {
+                    Pass::Open(place) => Some((place, head.ends_with(b"\n"))),
+                    Pass::Ended(_) | Pass::Malformed => None,
+                };
+                Some(head.len())
+            }
             Frame::Malformed => {
                 let reason = if self.state.damaged { IN_DAMAGE } else { DAMAGED };
                 self.quarantine(input, end, position, reason, out)
+            }
+        }
+    }
+
+    /// Passes over one more line of a record that is too long.
+    fn skip(
+        &mut self,
+        place: Place,
+        begins_line: bool,
+        input: &[u8],
+        end: bool,
+        out: &mut Parsed,
+    ) -> Option<usize> {
+        let (length, is_whole) = lines::line_length(input, end, self.record_bytes_max)?;
+        self.state.skipped = None;
+        match place.pass(&input[..length]) {
+            Pass::Ended(ended) => Some(ended),
+            Pass::Open(place) => {
+                self.state.skipped = Some((place, is_whole));
+                Some(length)
+            }
+            // Its quotes were not closed: the line may be a record of its own.
+            Pass::Malformed => {
+                self.state.damaged = true;
+                out.skips_line = !begins_line && !is_whole;
+                Some(if begins_line { 0 } else { length })
             }
         }
     }
@@ -105,11 +156,15 @@ impl Csvlog {
         reason: &str,
         out: &mut Parsed,
     ) -> Option<usize> {
-        let window = &input[..input.len().min(self.record_bytes_max)];
-        let length = lines::line_length(window, window.len() < input.len() || end)?;
+        let (length, is_whole) = lines::line_length(input, end, self.record_bytes_max)?;
+        let line = input[..length].trim_ascii_end();
         self.state.damaged = true;
-        out.records += 1;
-        out.reject(position, reason, input[..length].trim_ascii_end());
+        if is_whole {
+            out.records += 1;
+            out.reject(position, reason, line);
+        } else {
+            out.reject_line(position, TOO_LONG, line);
+        }
         Some(length)
     }
 
@@ -127,7 +182,7 @@ impl Csvlog {
         let Some((time, time_basis)) = out.clock.read(columns.get(0)) else {
             return reject("its first column is no time", out);
         };
-        let code = columns.get(12);
+        let code = columns.get(CODE);
         // Severity words are translated, SQLSTATE is not: 00 to 02 are no errors.
         let by_code = match code.as_bytes() {
             [b'0', b'0' | b'2', ..] => Severity::Message,
@@ -163,15 +218,15 @@ impl Csvlog {
 fn is_plausible(columns: &Columns, record: &[u8]) -> bool {
     let field = |column| columns.raw(record, column);
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    columns.count() >= COUNT_MIN
-        && std::str::from_utf8(field(0)).is_ok_and(|time| time_length(time) == Some(time.len()))
+    std::str::from_utf8(field(0)).is_ok_and(|time| time_length(time) == Some(time.len()))
         && digits(field(3))
-        && field(12).len() == 5
+        && field(CODE).len() == 5
 }
 
 /// Whether a record in a damaged region can only be a record.
 fn is_proven(columns: &mut Columns, record: &[u8], out: &Parsed) -> bool {
-    if !is_plausible(columns, record) || !columns.has_lone_quotes() {
+    let is_whole = columns.count() >= COUNT_MIN && is_plausible(columns, record);
+    if !is_whole || !columns.has_lone_quotes() {
         return false;
     }
     let columns = columns.decode(record);
@@ -196,6 +251,9 @@ impl Format for Csvlog {
                 break;
             };
             consumed += length;
+            if out.skips_line {
+                break;
+            }
         }
         consumed
     }

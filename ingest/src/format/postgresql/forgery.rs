@@ -122,6 +122,8 @@ pub(crate) fn number_goes_back(record: &Record<'_>, number: i64, sessions: &Sess
 /// Whether a line holds what the server writes when it lets somebody in or not.
 pub(crate) fn has_login_tail(message: &str) -> bool {
     let bytes = message.as_bytes();
+    // Looked for once: there may be a tag every few bytes.
+    let refused = memchr::memmem::rfind(bytes, b" authentication failed for user \"");
     let mut tags = memchr::memmem::find_iter(bytes, b":  ");
     tags.any(|at| {
         let (before, after) = (&message[..at], &message[at + 3..]);
@@ -130,7 +132,7 @@ pub(crate) fn has_login_tail(message: &str) -> bool {
             // With log_error_verbosity=verbose the SQLSTATE stands first.
             after.split_once(": ").map_or(after, |(_, after)| after)
         });
-        let login = after.contains(" authentication failed for user \"")
+        let login = refused.is_some_and(|refused| refused >= message.len() - after.len())
             || LOGIN_MESSAGES.iter().any(|start| after.starts_with(start));
         tagged && login
     })

@@ -181,7 +181,7 @@ impl Interpreter {
         if let Some((_, action)) = command::prepared(record.detail) {
             event.action = action;
         }
-        set_statement(&mut event, &text, is_masked(&text));
+        set_statement(&mut event, &text, is_masked(&text), record.uncut_message().1);
         event.parameters = self.bound(record.detail, &text);
         push_statement(&event, record, out);
     }
@@ -211,7 +211,7 @@ impl Interpreter {
             (Step::Execute, None) => (None, Action::Log),
         };
         if let Some(text) = &text {
-            set_statement(&mut event, text, is_masked(text));
+            set_statement(&mut event, text, is_masked(text), record.uncut_message().1);
             event.parameters = self.bound(record.detail, text);
         }
         out.push(&event);
@@ -350,7 +350,8 @@ fn failed(record: &Record<'_>, session: Option<&Session>, out: &mut Parsed) {
             error = format!("{error}: {}", secret::redact(why)).into();
         }
     } else {
-        set_statement(&mut event, &statement, is_masked(&statement));
+        let is_cut = record.is_cut && !record.query.is_empty();
+        set_statement(&mut event, &statement, is_masked(&statement), is_cut);
         event.statement_number = joins::failed_statement(session, record.query, record.transaction);
     }
     event.error = some(&error);

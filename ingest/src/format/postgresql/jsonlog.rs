@@ -25,6 +25,9 @@ pub(crate) const REGISTRATION: Registration = Registration {
     score,
 };
 
+/// The keys before the message take fewer bytes.
+const HEAD_BYTES_MAX: usize = 4096;
+
 const TOO_LONG: &str = "the record is longer than `record_bytes_max`";
 
 struct Jsonlog {
@@ -109,10 +112,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// The server writes the keys in one order, so that the head of a long line shows what it is.
 fn score(sample: &[u8]) -> u8 {
     let sample = &sample[byte_order_mark_length(sample)..];
     let first = sample.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if serde_json::from_str::<Object<'_>>(&lossy(first)).is_ok() { 90 } else { 0 }
+    let head = &first[..first.len().min(HEAD_BYTES_MAX)];
+    let is_head = first.len() == sample.len()
+        && head.starts_with(b"{\"timestamp\":\"")
+        && memchr::memmem::find(head, b",\"error_severity\":\"").is_some();
+    if is_head || serde_json::from_str::<Object<'_>>(&lossy(first)).is_ok() { 90 } else { 0 }
 }
 
 impl Jsonlog {
@@ -182,23 +190,20 @@ impl Format for Jsonlog {
         let mut start = if out.offset() == 0 { byte_order_mark_length(input) } else { 0 };
         while start < input.len() {
             let rest = &input[start..];
-            let (frame, length) = match lines::frame(rest, end_of_input, self.record_bytes_max) {
-                Frame::Skip(length) => {
-                    start += length;
-                    continue;
-                }
-                frame @ Frame::Record(length) => (frame, length),
-                Frame::Partial => break,
-                // A line without end is handed back in parts.
-                frame => (frame, rest.len().min(self.record_bytes_max)),
-            };
             let position = out.offset() + start as u64;
-            let line = rest[..length].trim_ascii();
-            match frame {
-                Frame::Record(_) => self.line(line, position, out),
-                _ => reject(line, position, TOO_LONG, out),
+            match lines::frame(rest, end_of_input, self.record_bytes_max) {
+                Frame::Skip(length) => start += length,
+                Frame::Record(length) => {
+                    self.line(rest[..length].trim_ascii(), position, out);
+                    start += length;
+                }
+                Frame::TooLong => {
+                    out.reject_line(position, TOO_LONG, &rest[..self.record_bytes_max]);
+                    start += self.record_bytes_max;
+                    break;
+                }
+                Frame::Partial | Frame::Malformed => break,
             }
-            start += length;
         }
         start
     }

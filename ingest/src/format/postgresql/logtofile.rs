@@ -33,6 +33,12 @@ const PAYLOAD_FIELDS: usize = 9;
 /// Commas between the text and the context.
 const BEFORE_CONTEXT: usize = 5;
 
+/// Where a record begins shows in so many bytes.
+const HEAD_BYTES_MAX: usize = 4096;
+
+/// A quote that nothing closes within so many records as long as may be is taken for damage.
+const SKIPPED_RECORDS_MAX: usize = 16;
+
 const FOREIGN: &str = "the line begins no record: it has no time, process and session";
 const TOO_LONG: &str = "the record is longer than `record_bytes_max`, or its quotes are not closed";
 const BREAKS_OFF: &str = "the record before it breaks off before its application";
@@ -48,6 +54,17 @@ struct Logtofile {
 struct State {
     /// The record before breaks off: a client may have written what follows.
     after_break: bool,
+    #[serde(default)]
+    skipped: Option<Skipped>,
+}
+
+/// A record that is too long, as far as it was passed over.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Skipped {
+    bytes: usize,
+    /// Newlines within the quotes of the payload begin nothing.
+    in_quotes: bool,
+    begins_line: bool,
 }
 
 /// The fields in front of the text.
@@ -69,9 +86,8 @@ struct Head<'a> {
 fn score(sample: &[u8]) -> u8 {
     let text = lossy(sample);
     let heads = text.lines().filter_map(head).take(4);
-    let told = |head: Head<'_>| {
-        payload_length(head.rest.as_bytes()).is_some() || head.rest.starts_with("con")
-    };
+    // The payload of a long record may end beyond the line, or the sample.
+    let told = |head: Head<'_>| is_payload(head.rest.as_bytes()) || head.rest.starts_with("con");
     if heads.filter(|head| head.line.parse::<u64>().is_ok()).any(told) { 80 } else { 0 }
 }
 
@@ -163,31 +179,65 @@ impl Logtofile {
             frame => return frame,
         };
         // With the newline of a line that is just as long as it may be.
-        let window = &input[..input.len().min(self.record_bytes_max.saturating_add(1))];
+        let longest = self.record_bytes_max.saturating_add(lines::LINE_END_BYTES);
+        let window = &input[..input.len().min(longest)];
+        let is_long = |record: &[u8]| lines::text(record).len() > self.record_bytes_max;
         let Some(text) = text_at(&window[..first]) else { return Frame::Malformed };
         // Newlines within the quotes of the payload begin nothing.
         let mut from = match payload_length(&window[text..]) {
             Some(length) => text + length,
             None if !is_payload(&window[text..]) => text,
-            None if end || window.len() < input.len() => return Frame::TooLong,
+            None if end || is_long(window) => return Frame::TooLong,
             None => return Frame::Partial,
         };
         while let Some(newline) = memchr::memchr(b'\n', &window[from.min(window.len())..]) {
             from += newline + 1;
-            let next = &window[from..];
-            if next.is_empty() {
-                break;
+            if is_long(&window[..from]) {
+                return Frame::TooLong;
             }
-            let line = &next[..memchr::memchr(b'\n', next).unwrap_or(next.len())];
-            if text_at(line).is_some() {
+            if begins(&input[from..]) {
                 return Frame::Record(from);
             }
         }
-        match window.len() < input.len() {
-            true => Frame::TooLong,
+        let rest = input.get(from..).unwrap_or_default();
+        let is_told = end || rest.len() >= HEAD_BYTES_MAX || rest.contains(&b'\n');
+        match is_long(window) {
+            true if is_told => Frame::TooLong,
             false if end => Frame::Record(input.len()),
-            false => Frame::Partial,
+            _ => Frame::Partial,
         }
+    }
+
+    /// Makes the record at the head of `input` one reject and passes over what is left of it. What
+    /// lies within cannot be told from text.
+    fn refuse(&mut self, input: &[u8], position: u64, out: &mut Parsed) -> usize {
+        let head = &input[..input.len().min(self.record_bytes_max)];
+        out.records += 1;
+        out.reject(position, TOO_LONG, head.trim_ascii_end());
+        if head.len() < input.len() {
+            let first = &head[..memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1)];
+            let text = text_at(first).and_then(|text| head.get(text..)).unwrap_or_default();
+            let in_quotes = is_payload(text) && has_odd_quotes(text);
+            let begins_line = head.ends_with(b"\n");
+            self.state.skipped = Some(Skipped { bytes: 0, in_quotes, begins_line });
+        }
+        head.len()
+    }
+
+    /// Passes over one more line of a record that is too long; none if it is not all there.
+    fn skip(&mut self, skipped: Skipped, input: &[u8], end: bool) -> Option<usize> {
+        let (length, is_whole) = lines::line_length(input, end, self.record_bytes_max)?;
+        let is_lost = skipped.bytes / SKIPPED_RECORDS_MAX > self.record_bytes_max;
+        if skipped.begins_line && (is_lost || !skipped.in_quotes) && begins(&input[..length]) {
+            self.state.skipped = None;
+            return Some(0);
+        }
+        self.state.skipped = Some(Skipped {
+            bytes: skipped.bytes.saturating_add(length),
+            in_quotes: skipped.in_quotes ^ has_odd_quotes(&input[..length]),
+            begins_line: is_whole,
+        });
+        Some(length)
     }
 
     fn record(&mut self, bytes: &[u8], position: u64, out: &mut Parsed) {
@@ -236,6 +286,16 @@ impl Logtofile {
     }
 }
 
+/// Whether a record begins at `rest`.
+fn begins(rest: &[u8]) -> bool {
+    let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len()).min(HEAD_BYTES_MAX)];
+    text_at(line).is_some()
+}
+
+fn has_odd_quotes(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'"', text).count() % 2 == 1
+}
+
 /// Where the text of the record begins that this line is the head of. Fields before it that are no
 /// UTF-8 make the line no head.
 fn text_at(line: &[u8]) -> Option<usize> {
@@ -260,26 +320,27 @@ impl Format for Logtofile {
         while consumed < input.len() {
             let rest = &input[consumed..];
             let position = out.offset() + consumed as u64;
-            let (length, reason) = match self.frame(rest, end_of_input) {
-                Frame::Skip(length) => (Some(length), None),
-                Frame::Record(length) => {
-                    self.record(&rest[..length], position, out);
-                    (Some(length), None)
-                }
-                Frame::Partial => (None, None),
-                Frame::TooLong => {
-                    // One reject: what lies within cannot be told from text.
-                    let window = &rest[..rest.len().min(self.record_bytes_max)];
-                    let newline = memchr::memrchr(b'\n', window).map(|newline| newline + 1);
-                    (Some(newline.unwrap_or(window.len())), Some(TOO_LONG))
-                }
-                Frame::Malformed => (lines::line_length(rest, end_of_input), Some(FOREIGN)),
+            let length = match self.state.skipped {
+                Some(skipped) => self.skip(skipped, rest, end_of_input),
+                None => match self.frame(rest, end_of_input) {
+                    Frame::Skip(length) => Some(length),
+                    Frame::Record(length) => {
+                        self.record(&rest[..length], position, out);
+                        Some(length)
+                    }
+                    Frame::Partial => None,
+                    Frame::TooLong => Some(self.refuse(rest, position, out)),
+                    Frame::Malformed => {
+                        let line = lines::line_length(rest, end_of_input, self.record_bytes_max);
+                        if let Some((length, _)) = line {
+                            out.records += 1;
+                            out.reject(position, FOREIGN, rest[..length].trim_ascii_end());
+                        }
+                        line.map(|(length, _)| length)
+                    }
+                },
             };
             let Some(length) = length else { break };
-            if let Some(reason) = reason {
-                out.records += 1;
-                out.reject(position, reason, rest[..length].trim_ascii_end());
-            }
             consumed += length;
         }
         consumed

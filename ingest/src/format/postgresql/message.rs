@@ -146,11 +146,18 @@ fn decimal(text: &str, digits: usize) -> Option<i64> {
 
 /// `statement: SQL` or `execute NAME: SQL`.
 fn statement(message: &str) -> Option<Message<'_>> {
-    if let Some(text) = message.strip_prefix("statement: ") {
+    if let Some(text) = stated(message) {
         return Some(Message::Statement { text });
     }
     let (_, text) = step(message).filter(|(step, _)| *step == Step::Execute)?;
     Some(Message::Statement { text })
+}
+
+/// What follows `statement: `, whose blank a collector may have taken off the end of the line.
+fn stated(message: &str) -> Option<&str> {
+    let text = message.strip_prefix("statement:")?;
+    text.strip_prefix(' ')
+        .or_else(|| Some(text).filter(|text| text.is_empty() || text.starts_with('\n')))
 }
 
 /// `duration: N.NNN ms`, alone or with the statement after two spaces.
@@ -162,7 +169,7 @@ fn duration(message: &str) -> Option<Message<'_>> {
         return Some(Message::Duration { duration_us, step: Step::Execute, text: None });
     }
     let rest = rest.strip_prefix("  ")?;
-    let (step, text) = match rest.strip_prefix("statement: ") {
+    let (step, text) = match stated(rest) {
         Some(text) => (Step::Execute, text),
         None => step(rest)?,
     };
@@ -199,6 +206,20 @@ mod tests {
             tls: Some("TLSv1.3"),
         };
         assert_eq!(message, Message::Authorized(expected));
+    }
+
+    #[test]
+    fn a_statement_may_begin_on_the_next_line() {
+        for (message, text) in
+            [("statement: a", "a"), ("statement:\n b", "\n b"), ("statement: \n b", "\n b")]
+        {
+            assert_eq!(Message::read(message), Message::Statement { text });
+            let message = format!("duration: 1 ms  {message}");
+            let (step, text) = (Step::Execute, Some(text));
+            let expected = Message::Duration { duration_us: 1_000, step, text };
+            assert_eq!(Message::read(&message), expected);
+        }
+        assert_eq!(Message::read("statement:x"), Message::Other);
     }
 
     #[test]

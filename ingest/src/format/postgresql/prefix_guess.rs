@@ -1,6 +1,6 @@
 //! Which `log_line_prefix` a file has, told from its first lines.
 
-use super::prefix::{Prefix, is_code, session_length, time_length};
+use super::prefix::{Line, Prefix, is_code, session_length, time_length};
 use super::severity::Tag;
 
 /// Prefixes that are in wide use: PostgreSQL's own, Debian, RDS, Azure, Cloud SQL, pgBadger.
@@ -62,11 +62,19 @@ const KEYS: &[(&str, &str)] = &[
 ];
 
 /// The prefix that most of the lines begin with, and how many of them; none if no line does.
+///
+/// A line that begins with a TAB goes on with a text, which a client may have written.
 pub(crate) fn guess(lines: &[&str]) -> Option<(Prefix, usize)> {
+    let lines: Vec<&str> = lines
+        .iter()
+        .copied()
+        .filter(|line| !line.starts_with('\t') && !line.starts_with("#011"))
+        .collect();
     let mut best: Option<(Prefix, usize)> = None;
     let mut consider = |text: &str| {
         let prefix = Prefix::compile(text);
-        let matched = lines.iter().filter(|line| prefix.read(line).is_some()).count();
+        let reads = |line: &&&str| prefix.read(line).is_some_and(|read| !has_brackets(&read));
+        let matched = lines.iter().filter(reads).count();
         let better = best
             .as_ref()
             .is_none_or(|(known, most)| (matched, prefix.escapes()) > (*most, known.escapes()));
@@ -79,11 +87,17 @@ pub(crate) fn guess(lines: &[&str]) -> Option<(Prefix, usize)> {
         let Some(made) = make(line) else { continue };
         consider(&made);
         // Server processes may write less than sessions do.
-        for (at, _) in made.match_indices(['%', ' ']).filter(|(at, _)| *at > 0) {
+        for (at, _) in made.match_indices(['%', ' ', '[']).filter(|(at, _)| *at > 0) {
             consider(&format!("{}%q{}", &made[..at], &made[at..]));
         }
     }
     best
+}
+
+/// Whether the user seems to be called `[ann]`: the brackets are the prefix's.
+fn has_brackets(line: &Line<'_>) -> bool {
+    let user = line.values.user;
+    user.len() > 2 && user.starts_with('[') && user.ends_with(']')
 }
 
 /// The prefix that would have written this very line.
@@ -167,6 +181,12 @@ fn value(prefix: &str, rest: &str) -> Option<(String, usize)> {
     let word =
         rest.bytes().take_while(|byte| !matches!(byte, b' ' | b',' | b':' | b'|' | b'(')).count();
     if let Some((user, database)) = rest[..word].split_once('@').filter(|_| is_new("%u")) {
+        let in_brackets = |name: &str| {
+            name.len() > 2 && name.starts_with('[') && name.ends_with(']') && name != "[unknown]"
+        };
+        if in_brackets(user) && in_brackets(database) {
+            return Some(("[%u]@[%d]".to_owned(), word));
+        }
         let database = database.trim_end_matches(|c: char| c == ']' && !database.contains('['));
         return Some(("%u@%d".to_owned(), user.len() + 1 + database.len()));
     }
@@ -217,7 +237,33 @@ mod tests {
     }
 
     #[test]
+    fn brackets_are_no_part_of_a_name() {
+        let lines = [
+            "2026-08-23 11:34:26.170 UTC [25297] LOG:  starting",
+            "2026-08-23 11:34:26.170 UTC [25298] [ann]@[shop] LOG:  AUDIT: x",
+            "2026-08-23 11:34:26.170 UTC [25299] [[unknown]]@[[unknown]] LOG:  x",
+        ];
+        let (prefix, matched) = guess(&lines).expect("a prefix");
+        assert_eq!(matched, 3, "{}", prefix.text());
+        let users = lines.map(|line| prefix.read(line).expect("match").values.user);
+        assert_eq!(users, ["", "ann", ""]);
+    }
+
+    #[test]
     fn text_without_a_tag_has_no_prefix() {
         assert_eq!(guess(&["hello", "world: 1"]), None);
+    }
+
+    #[test]
+    fn a_text_that_goes_on_has_no_say() {
+        let lines = [
+            "2026-11-21 01:39:45.078 UTC [28257] ana@shop LOG:  statement: select",
+            "\tx 2026-11-21 01:39:45.078 UTC [1] eve@x LOG:  a",
+            "\tx 2026-11-21 01:39:45.078 UTC [1] eve@x LOG:  b",
+        ];
+        assert_eq!(
+            guess(&lines).map(|(prefix, _)| prefix.text().to_owned()).as_deref(),
+            Some("%m [%p] %q%u@%d ")
+        );
     }
 }

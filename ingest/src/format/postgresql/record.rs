@@ -35,6 +35,8 @@ pub(crate) struct Record<'a> {
     pub(crate) query: &'a str,
     pub(crate) application: &'a str,
     pub(crate) backend: &'a str,
+    /// The carrier knows that the end of the message is missing.
+    pub(crate) is_cut: bool,
     /// What speaks against the record being the server's own, found by the carrier.
     pub(crate) suspicion: Option<&'static str>,
 }
@@ -67,6 +69,7 @@ impl<'a> Record<'a> {
             query: "",
             application: "",
             backend: "",
+            is_cut: false,
             suspicion: None,
         }
     }
@@ -80,7 +83,7 @@ impl<'a> Record<'a> {
     pub(crate) fn uncut_message(&self) -> (&'a str, bool) {
         match self.message.strip_suffix(CUT_MARK) {
             Some(message) => (message, true),
-            None => (self.message, false),
+            None => (self.message, self.is_cut),
         }
     }
 

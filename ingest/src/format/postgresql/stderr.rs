@@ -37,6 +37,8 @@ struct Stderr {
     record_bytes_max: usize,
     /// The line before breaks off: the next record may be what a client made of its rest.
     after_break: bool,
+    /// The record before was too long: lines that go on with it are its rest.
+    after_cut: bool,
     reader: TextReader,
 }
 
@@ -44,6 +46,8 @@ struct Stderr {
 struct State {
     prefix: Option<String>,
     after_break: bool,
+    #[serde(default)]
+    after_cut: bool,
 }
 
 /// A record whose end is not known yet.
@@ -51,6 +55,16 @@ struct Open<'a> {
     start: usize,
     after_break: bool,
     head: Option<Line<'a>>,
+}
+
+/// What a line is to the record before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Blank,
+    /// It begins a record.
+    Head,
+    GoesOn,
+    Foreign,
 }
 
 /// The file is of this format if some of its first lines have a prefix and a tag.
@@ -66,6 +80,7 @@ impl Stderr {
             prefix: settings.postgresql.log_line_prefix.as_deref().map(Prefix::compile),
             record_bytes_max: settings.record_bytes_max,
             after_break: false,
+            after_cut: false,
             reader: TextReader::default(),
         }
     }
@@ -83,6 +98,9 @@ impl Stderr {
         if !is_enough {
             return None;
         }
+        // A line that is cut off here is looked at again with what follows it.
+        let is_full = window.len() == SAMPLE_BYTES;
+        let last = last.or_else(|| memchr::memrchr(b'\n', window).filter(|_| is_full));
         let length = last.map_or(window.len(), |newline| newline + 1);
         let text = lossy(&window[..length]);
         let lines: Vec<&str> = text.lines().collect();
@@ -94,21 +112,53 @@ impl Stderr {
         let Some(prefix) = self.prefix.take() else { return 0 };
         let mut open: Option<Open<'_>> = None;
         let mut start = 0;
-        while start < input.len() {
-            let part = lines::part_length(&input[start..], end, self.record_bytes_max);
-            let Some(next) = part.map(|length| start + length) else { break };
+        while let Some((length, is_whole)) =
+            lines::line_length(&input[start..], end, self.record_bytes_max)
+            && length > 0
+        {
+            let next = start + length;
             let line = &input[start..next];
-            let is_long =
-                open.as_ref().is_some_and(|open| next - open.start > self.record_bytes_max);
-            if is_long || !self.line(line, start, &prefix, &mut open, input, out) {
-                self.close(open.take(), start, &prefix, input, out);
-                let reason = if is_long { TOO_LONG } else { FOREIGN };
-                self.foreign(line, start, reason, &prefix, out);
+            let (part, head) = part(line, &prefix);
+            let is_long = |open: &Open<'_>| {
+                !is_whole || lines::text(&input[open.start..next]).len() > self.record_bytes_max
+            };
+            match part {
+                Part::Blank if open.as_ref().is_some_and(is_long) => {
+                    self.close(open.take(), start, false, &prefix, input, out);
+                }
+                Part::Blank => {}
+                Part::Head => {
+                    self.close(open.take(), start, false, &prefix, input, out);
+                    let after_break = std::mem::take(&mut self.after_break);
+                    self.after_cut = !is_whole;
+                    let begun = Some(Open { start, after_break, head });
+                    match is_whole {
+                        true => open = begun,
+                        false => self.close(begun, next, true, &prefix, input, out),
+                    }
+                }
+                Part::GoesOn if open.as_ref().is_some_and(is_long) => {
+                    self.close(open.take(), start, true, &prefix, input, out);
+                    self.after_cut = true;
+                }
+                Part::GoesOn if open.is_some() || self.after_cut => {}
+                Part::GoesOn | Part::Foreign => {
+                    // A collector may write the TAB as blanks: then what is here is missing there.
+                    let is_cut = line.starts_with(b" ");
+                    self.close(open.take(), start, is_cut, &prefix, input, out);
+                    self.after_cut = false;
+                    let reason = if is_whole { FOREIGN } else { TOO_LONG };
+                    self.foreign(line, start, reason, &prefix, out);
+                }
             }
             start = next;
+            if !is_whole {
+                out.skips_line = true;
+                break;
+            }
         }
-        let consumed = if end {
-            self.close(open.take(), input.len(), &prefix, input, out);
+        let consumed = if end && !out.skips_line {
+            self.close(open.take(), input.len(), false, &prefix, input, out);
             input.len()
         } else if let Some(open) = open {
             // It will be read again from its first line.
@@ -121,50 +171,11 @@ impl Stderr {
         consumed
     }
 
-    /// Adds a line to the open record or begins one with it; false if it is neither.
-    fn line<'a>(
-        &mut self,
-        line: &'a [u8],
-        start: usize,
-        prefix: &Prefix,
-        open: &mut Option<Open<'a>>,
-        input: &[u8],
-        out: &mut Parsed,
-    ) -> bool {
-        if line.starts_with(b"\t") {
-            return open.is_some();
-        }
-        if line.trim_ascii().is_empty() {
-            return true;
-        }
-        let text = lossy(line);
-        // A line that is borrowed need not be read again when its record is complete.
-        let (read, head) = match &text {
-            Cow::Borrowed(text) => {
-                let read = prefix.read(text);
-                (read.is_some_and(|read| begins(&read)), read)
-            }
-            Cow::Owned(text) => {
-                let read = prefix.read(text);
-                if read.is_some_and(|read| !begins(&read)) {
-                    return open.is_some();
-                }
-                (read.is_some(), None)
-            }
-        };
-        if !read {
-            return head.is_some() && open.is_some();
-        }
-        self.close(open.take(), start, prefix, input, out);
-        let after_break = std::mem::take(&mut self.after_break);
-        *open = Some(Open { start, after_break, head });
-        true
-    }
-
     fn close(
         &mut self,
         open: Option<Open<'_>>,
         end: usize,
+        is_cut: bool,
         prefix: &Prefix,
         input: &[u8],
         out: &mut Parsed,
@@ -182,7 +193,7 @@ impl Stderr {
         let suspicion = open.after_break.then_some(BROKEN_PREFIX);
         let position = out.offset() + open.start as u64;
         let envelope = Envelope::default();
-        let record = TextRecord { position, bytes, text: &text, suspicion, envelope };
+        let record = TextRecord { position, bytes, text: &text, is_cut, suspicion, envelope };
         let first = text.split('\n').next().unwrap_or_default();
         match head.or_else(|| prefix.read(first)) {
             Some(head) => self.reader.read(&record, &head, prefix, out),
@@ -218,6 +229,30 @@ impl Stderr {
     }
 }
 
+/// What the line is, apart from whether there is a record that it can go on with, and its head: a
+/// line that is borrowed need not be read again when its record is complete.
+fn part<'a>(line: &'a [u8], prefix: &Prefix) -> (Part, Option<Line<'a>>) {
+    if line.starts_with(b"\t") {
+        return (Part::GoesOn, None);
+    }
+    if line.trim_ascii().is_empty() {
+        return (Part::Blank, None);
+    }
+    let text = lossy(line);
+    let (is_head, head) = match &text {
+        Cow::Borrowed(text) => {
+            let head = prefix.read(text);
+            (head.map(|head| begins(&head)), head)
+        }
+        Cow::Owned(text) => (prefix.read(text).map(|head| begins(&head)), None),
+    };
+    match is_head {
+        Some(true) => (Part::Head, head),
+        Some(false) => (Part::GoesOn, None),
+        None => (Part::Foreign, None),
+    }
+}
+
 impl Format for Stderr {
     fn parse(&mut self, input: &[u8], end_of_input: bool, out: &mut Parsed) -> usize {
         let mut consumed = 0;
@@ -231,13 +266,14 @@ impl Format for Stderr {
             out.set_offset(offset + consumed as u64);
             let taken = if skipped > 0 {
                 reject_lines(&rest[..skipped], out);
+                out.skips_line = rest[skipped - 1] != b'\n' && skipped < rest.len();
                 skipped
             } else {
                 self.records(rest, end_of_input, out)
             };
             out.set_offset(offset);
             consumed += taken;
-            if skipped == 0 {
+            if skipped == 0 || out.skips_line {
                 break;
             }
         }
@@ -250,14 +286,14 @@ impl Format for Stderr {
 
     fn snapshot(&self) -> Vec<u8> {
         let prefix = self.prefix.as_ref().map(|prefix| prefix.text().to_owned());
-        let state = State { prefix, after_break: self.after_break };
+        let state = State { prefix, after_break: self.after_break, after_cut: self.after_cut };
         rmp_serde::to_vec(&state).unwrap_or_default()
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> bool {
         let Ok(state) = rmp_serde::from_slice::<State>(snapshot) else { return false };
         self.prefix = state.prefix.as_deref().map(Prefix::compile);
-        self.after_break = state.after_break;
+        (self.after_break, self.after_cut) = (state.after_break, state.after_cut);
         true
     }
 }

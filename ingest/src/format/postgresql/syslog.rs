@@ -30,10 +30,18 @@ pub(crate) const REGISTRATION: Registration = Registration {
 const SAMPLE_LINES: usize = 40;
 const SAMPLE_BYTES: usize = 32 << 10;
 
+/// A line that is parted within a word, as `write_syslog` in elog.c does, gives chunks of 900 bytes,
+/// less what a character of many bytes takes.
+const CHUNK_BYTES_MIN: usize = 897;
+
+/// What begins a line as the server does is within so many bytes.
+const HEAD_BYTES_MAX: usize = 4096;
+
 /// A message is complete when so many further lines brought no chunk of it.
 const OPEN_LINES_MAX: u64 = 64;
 
 const NO_HEADER: &str = "the line has no syslog header of a PostgreSQL server";
+const TOO_LONG: &str = "the line is longer than `record_bytes_max`";
 const NO_PREFIX: &str = "the message begins with no known log_line_prefix; set `log_line_prefix`";
 const SPLIT_PREFIX: &str = "a newline in the middle of the prefix";
 
@@ -71,6 +79,15 @@ struct Message {
     line: u64,
     closed: bool,
     suspicion: Option<Suspicion>,
+    /// It is longer than a record may be: only its head is kept.
+    #[serde(default)]
+    is_cut: bool,
+    /// Where the last line of the text begins that no TAB makes part of another.
+    #[serde(default)]
+    own_line: usize,
+    /// Length of the text of the last chunk.
+    #[serde(default)]
+    chunk_bytes: usize,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -115,6 +132,9 @@ impl Syslog {
         if !end && last.is_none() && window.len() < SAMPLE_BYTES {
             return None;
         }
+        // A line that is cut off here is looked at again with what follows it.
+        let is_full = window.len() == SAMPLE_BYTES;
+        let last = last.or_else(|| memchr::memrchr(b'\n', window).filter(|_| is_full));
         let length = last.map_or(window.len(), |newline| newline + 1);
         let text = lossy(&window[..length]);
         self.prefix = prefix_guess::guess(&first_texts(&text)).map(|(prefix, _)| prefix);
@@ -122,9 +142,9 @@ impl Syslog {
         Some(if self.prefix.is_some() { input.len() } else { length })
     }
 
-    fn line(&mut self, line: &[u8], position: u64, out: &mut Parsed) {
+    /// Reads a line without its end, or the head of one that is too long.
+    fn line(&mut self, line: &[u8], is_whole: bool, position: u64, out: &mut Parsed) {
         self.state.lines += 1;
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
             return;
         }
@@ -133,11 +153,12 @@ impl Syslog {
             // In order: what began before it comes out before it.
             self.emit(true, out);
             out.records += 1;
-            return out.reject(position, NO_HEADER, line);
+            let reason = if is_whole { NO_HEADER } else { TOO_LONG };
+            return out.reject(position, reason, line);
         };
         self.state.raw_controls |= text.bytes().any(|byte| byte == b'\t');
         let decoded = envelope::decode(chunk.text, self.state.raw_controls);
-        self.chunk(&chunk.header, chunk.number, &decoded, line, position);
+        self.chunk(&chunk.header, chunk.number, &decoded, line, is_whole, position);
         self.emit(false, out);
     }
 
@@ -148,6 +169,7 @@ impl Syslog {
         number: Number,
         text: &str,
         line: &[u8],
+        is_whole: bool,
         position: u64,
     ) {
         let prefix = self.prefix.as_ref();
@@ -159,15 +181,18 @@ impl Syslog {
         if let Some(message) = open {
             let own = head.is_none_or(|head| head.values.process == message.process);
             let goes_on = message.number.is_followed_by(number, is_head && own);
-            let fits = message.bytes.len() + line.len() <= self.record_bytes_max;
-            if goes_on && fits {
-                message.add(text, line, number, is_head, head.is_some(), prefix);
-                message.line = self.state.lines;
+            if goes_on {
+                let fits = message.bytes.len() + 1 + line.len() <= self.record_bytes_max;
+                if fits && !message.is_cut {
+                    message.add(text, line, number, is_head, head.is_some(), prefix);
+                }
+                message.is_cut |= !fits || !is_whole;
+                (message.number, message.line) = (number, self.state.lines);
                 return;
             }
             message.closed = true;
         }
-        self.state.messages.push_back(Message {
+        let mut message = Message {
             position,
             sender: header.sender(),
             process: header.process.to_owned(),
@@ -178,7 +203,12 @@ impl Syslog {
             line: self.state.lines,
             closed: false,
             suspicion: None,
-        });
+            is_cut: !is_whole,
+            own_line: 0,
+            chunk_bytes: text.len(),
+        };
+        message.note_line(0);
+        self.state.messages.push_back(message);
     }
 
     /// Hands out the messages at the head that are complete, with `all` every one.
@@ -216,6 +246,7 @@ impl Syslog {
             position: message.position,
             bytes: &message.bytes,
             text: &message.text,
+            is_cut: message.is_cut,
             suspicion: message.suspicion.map(Suspicion::as_str),
             envelope: Envelope { time, process: &message.process },
         };
@@ -234,24 +265,46 @@ impl Message {
         prefix: Option<&Prefix>,
     ) {
         let starts_line = text.starts_with('\t') || is_tagged;
+        let has_head = starts_line || self.has_head(prefix);
         if is_head {
             self.suspicion = Some(Suspicion::SecondRecord);
-        } else if !starts_line && !self.has_head(prefix) {
+        } else if !has_head {
             self.suspicion = Some(Suspicion::SplitPrefix);
         }
+        // A chunk that could have been longer ended with its line, or before a blank: one that a
+        // forwarder took off the head of the next.
+        let is_trimmed = (1..CHUNK_BYTES_MIN).contains(&self.chunk_bytes)
+            && !text.starts_with(|first: char| first.is_ascii_whitespace());
+        let added = self.text.len().saturating_sub(1);
         if starts_line {
             self.text.push('\n');
+        } else if is_trimmed && has_head {
+            self.text.push_str("\n\t");
         }
+        self.chunk_bytes = text.len();
         self.text.push_str(text);
+        self.note_line(added);
         self.bytes.push(b'\n');
         self.bytes.extend_from_slice(line);
         self.number = number;
     }
 
+    /// Notes the last line that begins in the text from `added` on and goes on with no other.
+    fn note_line(&mut self, added: usize) {
+        let text = self.text.as_bytes();
+        let mut begun =
+            memchr::memrchr_iter(b'\n', &text[added..]).map(|newline| added + newline + 1);
+        let is_own = |start: &usize| text.get(*start).is_some_and(|byte| *byte != b'\t');
+        self.own_line = begun.find(is_own).unwrap_or(self.own_line);
+    }
+
     /// Whether its last line begins as one of the server's.
     fn has_head(&self, prefix: Option<&Prefix>) -> bool {
-        let last = self.text.rsplit('\n').find(|line| !line.starts_with('\t'));
-        prefix.is_some_and(|prefix| last.is_some_and(|line| prefix.read(line).is_some()))
+        let line = &self.text[self.own_line..];
+        let line = &line[..line.floor_char_boundary(HEAD_BYTES_MAX)];
+        let line = line.split('\n').next().unwrap_or_default();
+        let is_head = |prefix: &Prefix| prefix.read(line).is_some();
+        !self.text.ends_with('\n') && prefix.is_some_and(is_head)
     }
 }
 
@@ -274,13 +327,17 @@ impl Format for Syslog {
                 readable = start + length;
             }
             let rest = &input[start..];
-            let length = lines::part_length(rest, end_of_input, self.record_bytes_max);
-            let Some(length) = length else { break };
-            let line = rest[..length].strip_suffix(b"\n").unwrap_or(&rest[..length]);
-            self.line(line, out.offset() + start as u64, out);
+            let line = lines::line_length(rest, end_of_input, self.record_bytes_max);
+            let Some((length, is_whole)) = line else { break };
+            let line = if is_whole { lines::text(&rest[..length]) } else { &rest[..length] };
+            self.line(line, is_whole, out.offset() + start as u64, out);
             start += length;
+            if !is_whole {
+                out.skips_line = true;
+                break;
+            }
         }
-        if end_of_input {
+        if end_of_input && !out.skips_line {
             self.emit(true, out);
         }
         start

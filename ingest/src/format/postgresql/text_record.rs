@@ -35,6 +35,8 @@ pub(crate) struct TextRecord<'a> {
     pub(crate) bytes: &'a [u8],
     /// All of its lines.
     pub(crate) text: &'a str,
+    /// There was more of it.
+    pub(crate) is_cut: bool,
     pub(crate) suspicion: Option<&'static str>,
     /// What the envelope says, where there is one.
     pub(crate) envelope: Envelope<'a>,
@@ -92,6 +94,7 @@ impl TextReader {
             query: &self.statement,
             application: values.application,
             backend: values.backend,
+            is_cut: record.is_cut,
             suspicion: record.suspicion.or(broken).or(foreign),
             ..Record::new(record.position, record.bytes, Evidence::C)
         };
