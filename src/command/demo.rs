@@ -112,14 +112,18 @@ fn prepare(folder: &PathBuf) -> anyhow::Result<()> {
         .with_context(|| format!("{} cannot be made", folder.display()))
 }
 
-/// Writes the log of the last weeks, a file a day.
+/// Writes the log of the last weeks, a file a day, up to now: a gap would be a silence.
 fn history(simulation: &mut Simulation, log: &std::path::Path) -> anyhow::Result<()> {
-    let today = clock().0.div_euclid(DAY) * DAY;
-    let bar = terminal::step_bar(HISTORY_DAYS as u64, "simulating");
-    for day in 0..HISTORY_DAYS {
+    let now = clock().0;
+    let today = now.div_euclid(DAY) * DAY;
+    let bar = terminal::step_bar(HISTORY_DAYS as u64 + 1, "simulating");
+    for day in 0..=HISTORY_DAYS {
         let midnight = today - (HISTORY_DAYS - day) * DAY;
         let mut lines = Vec::new();
-        simulation.day(midnight, &mut lines);
+        match midnight == today {
+            true => simulation.traffic(today, now, 1.0, &mut lines),
+            false => simulation.day(midnight, &mut lines),
+        }
         let path = log.join(format!("day-{day:02}.csv"));
         std::fs::write(&path, lines)
             .with_context(|| format!("{} cannot be written", path.display()))?;
