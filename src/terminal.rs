@@ -88,9 +88,16 @@ pub fn table() -> Table {
     table
 }
 
-/// The text without control characters: what comes out of a log may steer a terminal.
+/// The text without characters that steer a terminal, or turn the order of what is read: it may
+/// come out of a log.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+fn steers(c: char) -> bool {
+    c.is_control() && c != '\n'
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// The text in lines of at most 80 columns, none of its words broken, each line behind `indent`.
@@ -129,4 +136,20 @@ fn bar(total: u64, what: &'static str, template: &str) -> ProgressBar {
     }
     let style = ProgressStyle::with_template(template).expect("the template is ours");
     ProgressBar::new(total).with_style(style).with_message(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_or_turns_the_text_is_replaced() {
+        let hostile = "a\u{1b}[2Jb\rc\u{9b}d\u{202e}e\u{2028}f\u{2066}g\u{feff}h";
+        assert_eq!(
+            printable(hostile),
+            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}e\u{fffd}f\u{fffd}g\u{fffd}h"
+        );
+        let plain = "naïve 日本 👩‍💻\nline";
+        assert_eq!(printable(plain), plain);
+    }
 }

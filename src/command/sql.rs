@@ -1,6 +1,6 @@
 //! `querywatch sql`: one query about the stored events, also while `run` stores more.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -68,7 +68,14 @@ impl Sql {
         match output {
             Some(output) => {
                 let mut out = BufWriter::new(std::io::stdout().lock());
-                output.write(&answer.schema, &answer.batches, &mut out)?;
+                if std::io::stdout().is_terminal() && output != Output::Arrow {
+                    let mut text = Vec::new();
+                    output.write(&answer.schema, &answer.batches, &mut text)?;
+                    let text = text.split(|byte| *byte == b'\r').collect::<Vec<_>>().concat();
+                    out.write_all(printable(&String::from_utf8_lossy(&text)).as_bytes())?;
+                } else {
+                    output.write(&answer.schema, &answer.batches, &mut out)?;
+                }
                 if output == Output::Json {
                     out.write_all(b"\n")?;
                 }
