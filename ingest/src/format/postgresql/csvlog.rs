@@ -12,8 +12,8 @@
 //! - and whose session id is that of its process, and fits what is known of the session: its line
 //!   number grows, or is the first.
 //!
-//! Every line up to there becomes a reject. Of a record that is too long only the head is read: it is
-//! followed to its end, which the quotes tell, without being kept.
+//! Every line up to there becomes a reject. Of a record that is too long only the head is read: it
+//! is followed to its end, which the quotes tell, without being kept.
 
 use event::vocabulary::Evidence;
 use serde::{Deserialize, Serialize};
