@@ -21,7 +21,8 @@ fn record(format: &str, number: u32, statement: &str) -> String {
         "postgresql_jsonlog" => format!(
             "{{\"timestamp\":\"{time}\",\"user\":\"ann\",\"dbname\":\"shop\",\"pid\":4988,\
              \"remote_host\":\"10.0.0.9\",\"session_id\":\"6a000001.137c\",\"line_num\":{number},\
-             \"error_severity\":\"LOG\",\"message\":{}}}",
+             \"error_severity\":\"LOG\",\"message\":{},\
+             \"application_name\":\"psql\",\"query_id\":0}}",
             Value::from(message)
         ),
         "postgresql_logtofile" => format!(
@@ -114,9 +115,29 @@ fn a_record_may_be_just_as_long_as_the_limit() {
             assert_eq!(plain, 2, "{format} {length} {end:?}");
             let full = texts(&events, "statement_state").iter().filter(|s| **s == "full").count();
             assert_eq!(full, if fits { 5 } else { 2 }, "{format} {length} {end:?}");
-            assert!(!fits || output.rejects.is_empty(), "{format} {length} {end:?}");
+            assert!(output.rejects.is_empty(), "{format} {length} {end:?}");
+            // Padding hides nothing: what there is of the statement is judged.
+            let cut = events.iter().filter(|event| event["statement_state"] == "truncated");
+            let heads = cut.filter_map(|event| event["statement"].as_str());
+            let heads = heads.filter(|text| text.starts_with("select 1 -- xxx")).count();
+            assert_eq!(heads, if fits { 0 } else { 3 }, "{format} {length} {end:?}");
             let long = output.rejects.iter().map(|reject| reject.bytes.len()).max().unwrap_or(0);
             assert!(long <= RECORD_BYTES_MAX, "{format}: a reject of {long} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_record_may_be_cut_anywhere() {
+    for format in ingest::format_names() {
+        let statement = format!("select 1 -- {}", "\u{e9}\"\\".repeat(400));
+        let log = record(format, 1, &statement).replace('\u{e9}', "\\ud83d\\ude00") + "\n";
+        for record_bytes_max in 600..650 {
+            let output = read(limited(Some(format), record_bytes_max), log.as_bytes());
+            let events = output.events();
+            assert_eq!(texts(&events, "statement_state"), ["truncated"], "{format}");
+            let text = events[0]["statement"].as_str().unwrap_or_default();
+            assert!(text.starts_with("select 1 -- "), "{format}: {text}");
         }
     }
 }

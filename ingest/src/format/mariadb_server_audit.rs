@@ -192,7 +192,8 @@ impl ServerAudit {
         }
     }
 
-    fn record(bytes: &[u8], position: u64, out: &mut Parsed) {
+    /// Reads a record, or the head of one that is too long.
+    fn record(bytes: &[u8], is_long: bool, position: u64, out: &mut Parsed) {
         out.records += 1;
         let text = String::from_utf8_lossy(bytes);
         let text = text.trim_end_matches(['\n', '\r']);
@@ -201,8 +202,10 @@ impl ServerAudit {
             Some((time(head.time, &mut out.clock)?, head, tail))
         });
         let Some(((time, basis), head, tail)) = read else {
-            return out.reject(position, FOREIGN, bytes.trim_ascii_end());
+            let reason = if is_long { TOO_LONG } else { FOREIGN };
+            return out.reject(position, reason, bytes.trim_ascii_end());
         };
+        let tail = Tail { is_cut: tail.is_cut || is_long, ..tail };
         let origin = out.origin.clone();
         let mut event = Parsed::event(&origin, position);
         (event.time, event.time_basis) = (time, basis);
@@ -356,12 +359,13 @@ impl Format for ServerAudit {
             match self.frame(rest, end_of_input) {
                 Frame::Skip(length) => consumed += length,
                 Frame::Record(length) => {
-                    Self::record(&rest[..length], position, out);
+                    Self::record(&rest[..length], false, position, out);
                     consumed += length;
                 }
                 Frame::Partial | Frame::Malformed => break,
                 Frame::TooLong => {
-                    out.reject_line(position, TOO_LONG, &rest[..self.record_bytes_max]);
+                    Self::record(&rest[..self.record_bytes_max], true, position, out);
+                    out.skips_line = true;
                     self.skips_record = true;
                     consumed += self.record_bytes_max;
                     break;

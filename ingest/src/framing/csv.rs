@@ -15,6 +15,8 @@ const COUNT_KEPT: usize = 32;
 pub(crate) struct Columns {
     spans: [Span; COUNT_KEPT],
     count: usize,
+    /// Where the text of a field in quotes begins that does not end.
+    open: Option<usize>,
     /// A field in quotes is not empty.
     lone_quotes: bool,
     /// The spans are those of the texts, not of the record.
@@ -64,7 +66,7 @@ impl Columns {
     }
 
     fn scan_window(&mut self, input: &[u8], end: bool) -> Frame {
-        (self.count, self.lone_quotes, self.decoded) = (0, false, false);
+        (self.count, self.open, self.lone_quotes, self.decoded) = (0, None, false, false);
         self.texts.clear();
         match input {
             [b'\n', ..] => return Frame::Skip(1),
@@ -76,7 +78,10 @@ impl Columns {
             let (span, next) = if input.get(at) == Some(&b'"') {
                 match quoted(input, at + 1) {
                     Some(found) => found,
-                    None => return Frame::Partial,
+                    None => {
+                        self.open = Some(at + 1);
+                        return Frame::Partial;
+                    }
                 }
             } else {
                 let length =
@@ -117,6 +122,22 @@ impl Columns {
 
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+
+    /// Keeps what is in `record`, the head of the bytes that were scanned. What is there of a field
+    /// that does not end becomes the last column.
+    pub(crate) fn cut(&mut self, record: &[u8]) {
+        for span in &mut self.spans {
+            (span.start, span.end) = (span.start.min(record.len()), span.end.min(record.len()));
+        }
+        let Some(start) = self.open.take().filter(|start| *start <= record.len()) else { return };
+        let quotes = record[start..].iter().rev().take_while(|byte| **byte == b'"').count();
+        // The other half of the last quote is missing.
+        let end = record.len() - quotes % 2;
+        if let Some(kept) = self.spans.get_mut(self.count) {
+            *kept = Span { start, end, doubled: true, rewritten: false };
+        }
+        self.count += 1;
     }
 
     /// A column of `record`, the bytes that were scanned, as it stands there; before decoding.

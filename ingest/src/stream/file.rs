@@ -16,8 +16,8 @@ use crate::session::Sessions;
 const SAMPLE_BYTES: usize = 64 << 10;
 
 /// Somebody cut the file while the server went on writing where it was.
-const NULS: &str = "the file begins with NUL bytes: what stood there before is lost; let the log be \
-                    rotated by renaming it, not by truncating it";
+const NULS: &str = "the file begins with NUL bytes: what stood there before is lost; let the log \
+                    be rotated by renaming it, not by truncating it";
 
 /// Name that rejects of a file carry whose format nobody recognises.
 const UNKNOWN_FORMAT: &str = "unknown";

@@ -17,7 +17,8 @@ pub struct StreamSettings {
     /// IANA name of the server's `log_timezone`; needed where the log writes abbreviations.
     #[serde(with = "zone_name")]
     pub timezone: Option<chrono_tz::Tz>,
-    /// The longest record that is read; longer ones become rejects.
+    /// The longest record that is read, in bytes, what ends it aside; of a longer one only the head
+    /// is kept, as a truncated statement or a reject.
     pub record_bytes_max: usize,
     /// Sessions that are remembered at once; beyond it the least recent ones are forgotten.
     pub sessions_max: usize,

@@ -12,8 +12,8 @@
 //! - and whose session id is that of its process, and fits what is known of the session: its line
 //!   number grows, or is the first.
 //!
-//! Every line up to there becomes a reject. A record that is too long is one reject: it is followed
-//! to its end, which the quotes tell, without being kept.
+//! Every line up to there becomes a reject. Of a record that is too long only the head is read: it
+//! is followed to its end, which the quotes tell, without being kept.
 
 use event::vocabulary::Evidence;
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ impl Csvlog {
                     return self.quarantine(input, end, position, IN_DAMAGE, out);
                 }
                 self.state.damaged = false;
-                self.record(record, position, out);
+                self.record(record, false, position, out);
                 Some(length)
             }
             Frame::Partial => None,
@@ -106,8 +106,7 @@ impl Csvlog {
             }
             Frame::TooLong => {
                 let head = &input[..self.record_bytes_max];
-                out.records += 1;
-                out.reject(position, TOO_LONG, head);
+                self.cut_record(head, position, out);
                 self.state.skipped = match Place::FieldStart.pass(head) {
                     Pass::Open(place) => Some((place, head.ends_with(b"\n"))),
                     Pass::Ended(_) | Pass::Malformed => None,
@@ -168,7 +167,17 @@ impl Csvlog {
         Some(length)
     }
 
-    fn record(&mut self, bytes: &[u8], position: u64, out: &mut Parsed) {
+    /// The head of a record that is too long, if it tells who did what.
+    fn cut_record(&mut self, head: &[u8], position: u64, out: &mut Parsed) {
+        self.columns.cut(head);
+        if self.columns.count() > CODE + 1 && is_plausible(&self.columns, head) {
+            return self.record(head, true, position, out);
+        }
+        out.records += 1;
+        out.reject(position, TOO_LONG, head);
+    }
+
+    fn record(&mut self, bytes: &[u8], is_cut: bool, position: u64, out: &mut Parsed) {
         let count = self.columns.count();
         let columns = self.columns.decode(bytes);
         let bytes = bytes.trim_ascii_end();
@@ -176,7 +185,7 @@ impl Csvlog {
             out.records += 1;
             out.reject(position, reason, bytes);
         };
-        if count < COUNT_MIN {
+        if count < COUNT_MIN && !is_cut {
             return reject("it has fewer than 22 columns", out);
         }
         let Some((time, time_basis)) = out.clock.read(columns.get(0)) else {
@@ -208,6 +217,7 @@ impl Csvlog {
             query: columns.get(19),
             application: columns.get(22),
             backend: columns.get(23),
+            is_cut,
             ..Record::new(position, bytes, Evidence::B)
         };
         self.interpreter.read(&record, out);

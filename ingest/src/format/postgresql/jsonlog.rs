@@ -28,6 +28,9 @@ pub(crate) const REGISTRATION: Registration = Registration {
 /// The keys before the message take fewer bytes.
 const HEAD_BYTES_MAX: usize = 4096;
 
+/// `\ud83d\ude00`, one character.
+const ESCAPE_BYTES_MAX: usize = 12;
+
 const TOO_LONG: &str = "the record is longer than `record_bytes_max`";
 
 struct Jsonlog {
@@ -130,12 +133,40 @@ impl Jsonlog {
 
     fn line(&mut self, line: &[u8], position: u64, out: &mut Parsed) {
         let text = lossy(line);
-        let object: Object<'_> = match serde_json::from_str(&text) {
-            Ok(object) => object,
-            Err(error) => {
-                return reject(line, position, &format!("no object of jsonlog: {error}"), out);
+        match serde_json::from_str(&text) {
+            Ok(object) => self.object(&object, line, false, position, out),
+            Err(error) => reject(line, position, &format!("no object of jsonlog: {error}"), out),
+        }
+    }
+
+    /// The head of a line that is too long, if it tells who did what.
+    fn cut_line(&mut self, head: &[u8], position: u64, out: &mut Parsed) {
+        out.skips_line = true;
+        let text = lossy(head);
+        // In a text an escape may be cut; else the last key is given up. No text has `,"` in it.
+        let lengths = (0..=ESCAPE_BYTES_MAX).map(|cut| text.len().saturating_sub(cut));
+        let lengths = lengths.filter(|length| text.is_char_boundary(*length));
+        let in_text = lengths.map(|length| (length, "\"}"));
+        let in_key = text.rfind(",\"").map(|length| (length, "}"));
+        for (length, end) in in_text.chain(in_key) {
+            let closed = [&text[..length], end].concat();
+            if let Ok(object) = serde_json::from_str::<Object<'_>>(&closed)
+                && !object.message.is_empty()
+            {
+                return self.object(&object, head, true, position, out);
             }
-        };
+        }
+        reject(head, position, TOO_LONG, out);
+    }
+
+    fn object(
+        &mut self,
+        object: &Object<'_>,
+        line: &[u8],
+        is_cut: bool,
+        position: u64,
+        out: &mut Parsed,
+    ) {
         let Some((time, time_basis)) = out.clock.read(&object.timestamp) else {
             return reject(line, position, "its `timestamp` is no time", out);
         };
@@ -160,6 +191,7 @@ impl Jsonlog {
             query: &object.statement,
             application: &object.application_name,
             backend: &object.backend_type,
+            is_cut,
             ..Record::new(position, line, Evidence::A)
         };
         self.interpreter.read(&record, out);
@@ -198,7 +230,7 @@ impl Format for Jsonlog {
                     start += length;
                 }
                 Frame::TooLong => {
-                    out.reject_line(position, TOO_LONG, &rest[..self.record_bytes_max]);
+                    self.cut_line(&rest[..self.record_bytes_max], position, out);
                     start += self.record_bytes_max;
                     break;
                 }

@@ -208,13 +208,15 @@ impl Logtofile {
         }
     }
 
-    /// Makes the record at the head of `input` one reject and passes over what is left of it. What
-    /// lies within cannot be told from text.
-    fn refuse(&mut self, input: &[u8], position: u64, out: &mut Parsed) -> usize {
+    /// Reads the head of the record at `input`, which is too long, and passes over what is left of
+    /// it. What lies within cannot be told from text.
+    fn cut(&mut self, input: &[u8], position: u64, out: &mut Parsed) -> usize {
         let head = &input[..input.len().min(self.record_bytes_max)];
-        out.records += 1;
-        out.reject(position, TOO_LONG, head.trim_ascii_end());
-        if head.len() < input.len() {
+        if head.len() == input.len() {
+            out.records += 1;
+            out.reject(position, TOO_LONG, head.trim_ascii_end());
+        } else {
+            self.record(head, true, position, out);
             let first = &head[..memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1)];
             let text = text_at(first).and_then(|text| head.get(text..)).unwrap_or_default();
             let in_quotes = is_payload(text) && has_odd_quotes(text);
@@ -230,6 +232,7 @@ impl Logtofile {
         let is_lost = skipped.bytes / SKIPPED_RECORDS_MAX > self.record_bytes_max;
         if skipped.begins_line && (is_lost || !skipped.in_quotes) && begins(&input[..length]) {
             self.state.skipped = None;
+            self.state.after_break = is_lost && skipped.in_quotes;
             return Some(0);
         }
         self.state.skipped = Some(Skipped {
@@ -240,31 +243,34 @@ impl Logtofile {
         Some(length)
     }
 
-    fn record(&mut self, bytes: &[u8], position: u64, out: &mut Parsed) {
+    /// Reads a record, or what there is of one whose end is missing.
+    fn record(&mut self, bytes: &[u8], is_cut: bool, position: u64, out: &mut Parsed) {
         let bytes = bytes.trim_ascii_end();
         let text = lossy(bytes);
         let after_break = std::mem::take(&mut self.state.after_break);
         let Some(head) = head(&text) else {
             out.records += 1;
-            return out.reject(position, FOREIGN, bytes);
+            return out.reject(position, if is_cut { TOO_LONG } else { FOREIGN }, bytes);
         };
         let Some((time, time_basis)) = out.clock.read(head.time) else {
             out.records += 1;
             return out.reject(position, "its time is no time", bytes);
         };
         let payload = payload_length(head.rest.as_bytes());
+        let is_open = is_cut && payload.is_none() && is_payload(head.rest.as_bytes());
         let (told, behind) = match payload {
             Some(length) => head.rest.split_at(length),
+            None if is_open => (head.rest, ""),
             // A message of the server has no quotes: what follows it are empty fields.
             None => head.rest.split_at(head.rest.find(",,,,,,,,").unwrap_or(head.rest.len())),
         };
         self.message.clear();
-        if payload.is_some() {
+        if payload.is_some() || is_open {
             self.message.push_str(super::pgaudit::MARK);
         }
         self.message.push_str(told);
         let application = application(behind);
-        self.state.after_break = application.is_none();
+        self.state.after_break = application.is_none() && !is_cut;
         let record = Record {
             time,
             time_basis,
@@ -279,6 +285,7 @@ impl Logtofile {
             code: head.code,
             message: &self.message,
             application: application.unwrap_or_default(),
+            is_cut,
             suspicion: after_break.then_some(BREAKS_OFF),
             ..Record::new(position, bytes, Evidence::C)
         };
@@ -325,11 +332,11 @@ impl Format for Logtofile {
                 None => match self.frame(rest, end_of_input) {
                     Frame::Skip(length) => Some(length),
                     Frame::Record(length) => {
-                        self.record(&rest[..length], position, out);
+                        self.record(&rest[..length], false, position, out);
                         Some(length)
                     }
                     Frame::Partial => None,
-                    Frame::TooLong => Some(self.refuse(rest, position, out)),
+                    Frame::TooLong => Some(self.cut(rest, position, out)),
                     Frame::Malformed => {
                         let line = lines::line_length(rest, end_of_input, self.record_bytes_max);
                         if let Some((length, _)) = line {

@@ -30,8 +30,8 @@ pub(crate) const REGISTRATION: Registration = Registration {
 const SAMPLE_LINES: usize = 40;
 const SAMPLE_BYTES: usize = 32 << 10;
 
-/// A line that is parted within a word, as `write_syslog` in elog.c does, gives chunks of 900 bytes,
-/// less what a character of many bytes takes.
+/// A line that is parted within a word, as `write_syslog` in elog.c does, gives chunks of 900
+/// bytes, less what a character of many bytes takes.
 const CHUNK_BYTES_MIN: usize = 897;
 
 /// What begins a line as the server does is within so many bytes.

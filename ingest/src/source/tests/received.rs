@@ -29,12 +29,9 @@ fn open(
 fn read(source: &mut dyn Source, bytes: usize) -> (String, Option<Position>) {
     let (mut text, mut last) = (String::new(), None);
     while text.len() < bytes {
-        match source.items().blocking_recv().expect("it goes on") {
-            SourceItem::Data(data) => {
-                text.push_str(&String::from_utf8_lossy(&data.bytes));
-                last = source.position(data.key, data.offset + data.bytes.len() as u64);
-            }
-            _ => {}
+        if let SourceItem::Data(data) = source.items().blocking_recv().expect("it goes on") {
+            text.push_str(&String::from_utf8_lossy(&data.bytes));
+            last = source.position(data.key, data.offset + data.bytes.len() as u64);
         }
     }
     (text, last)
