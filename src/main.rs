@@ -18,6 +18,9 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages, of which most are cleared for a few bytes: without them an
+    // ingest takes a tenth less CPU and a quarter less memory. Where it cannot be had, it is not.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     terminal::end_with_the_reader();
     let command = command::CommandLine::parse();
     terminal::start_logging(command.verbosity());

@@ -89,6 +89,9 @@ pub enum DetectError {
     /// A correlation cannot be counted.
     #[error("{0}; run `querywatch rules check`")]
     Correlation(String),
+    /// A setting can have no effect as it stands.
+    #[error("{0}")]
+    Settings(String),
     /// A glob of `detect.sensitive` is wrong.
     #[error("`detect.sensitive` has a wrong glob: {0}")]
     Sensitive(#[from] globset::Error),
@@ -126,12 +129,36 @@ pub fn counted_by_client(event: &AuditEvent<'_>) -> Option<String> {
         .then(|| ClientNetwork::default().of(event).to_owned())
 }
 
+/// Refuses settings that could have no effect.
+fn check(settings: &DetectSettings, rules: &RuleSet) -> Result<(), DetectError> {
+    for sensitive in &settings.sensitive {
+        if !(1..=3).contains(&sensitive.level) {
+            let (tables, level) = (sensitive.tables.join(", "), sensitive.level);
+            let problem =
+                format!("detect.sensitive `{tables}`: level is {level}; choose 1, 2 or 3");
+            return Err(DetectError::Settings(problem));
+        }
+    }
+    for job in &settings.jobs {
+        let is_unknown = |id: &&String| rules.rules().iter().all(|rule| rule.id != **id);
+        if let Some(id) = job.rules.iter().find(is_unknown) {
+            let name = &job.name;
+            let problem = format!(
+                "detect.jobs `{name}`: there is no rule {id}; `querywatch rules list` has them"
+            );
+            return Err(DetectError::Settings(problem));
+        }
+    }
+    Ok(())
+}
+
 impl Detector {
     /// A detector that knows nothing yet.
     ///
     /// # Errors
     /// If the rules or the settings cannot be used.
     pub fn new(settings: &DetectSettings, rules: RuleSet) -> Result<Self, DetectError> {
+        check(settings, &rules)?;
         Ok(Self {
             sensitivity: Sensitivity::new(&settings.sensitive)?,
             analyzer: StatementAnalyzer::new(),

@@ -82,11 +82,12 @@ impl Demo {
             let _ = sender.send(alert.clone());
         });
         let running = runtime.block_on(Pipeline::start(&config, &folder, Role::All, on_alert))?;
-        let live = Live { simulation, log: log.join("live.csv"), alerts, shown: 0 };
+        let sql = format!("{} sql --data {}", terminal::program(), config.data.display());
+        let live = Live { simulation, log: log.join("live.csv"), alerts, shown: 0, sql };
         let exit = if self.once {
             live.once(begun)?
         } else {
-            announce(&running, &config);
+            announce(&running, &config, &live.sql);
             live.run(&runtime, &running)?
         };
         runtime.block_on(running.stop())?;
@@ -139,7 +140,16 @@ struct Live {
     log: PathBuf,
     alerts: Receiver<Alert>,
     shown: u64,
+    /// The command that asks a query.
+    sql: String,
 }
+
+/// What to ask next, and why.
+const NEXT: [(&str, &str); 3] = [
+    ("SELECT title, signals, causes_total FROM cases", "what belongs together"),
+    ("SELECT severity, manager FROM alerts ORDER BY time", "what happened, in plain words"),
+    ("SELECT time, reasons FROM events WHERE risk > 50", "which acts were unusual, and why"),
+];
 
 impl Live {
     fn run(
@@ -175,9 +185,9 @@ impl Live {
                     None if !is_told => {
                         is_told = true;
                         tell("\nThat was every attack; traffic goes on. What to ask next:");
-                        tell("  GET /api/v1/cases?severity_min=high   what needs a person today");
-                        tell("  SELECT title, signals, causes FROM cases   what belongs together");
-                        tell("  SELECT manager, engineer FROM alerts   why, in two languages");
+                        for (query, why) in NEXT {
+                            tell(&format!("  {why}:\n    {} '{query}'", self.sql));
+                        }
                         tell("Ctrl-C ends it.");
                     }
                     None => {}
@@ -248,18 +258,16 @@ impl Live {
     }
 }
 
-fn announce(running: &Pipeline, config: &Settings) {
+fn announce(running: &Pipeline, config: &Settings, sql: &str) {
     let address = running.address;
     let token = running.new_token.as_ref().map(|path| path.display().to_string());
     let token = token.unwrap_or_else(|| config.data.join("admin.token").display().to_string());
     let query = r#"{"sql": "SELECT severity, identity, title, signals FROM cases"}"#;
     let busiest = r#"SELECT "user", count(*) FROM events GROUP BY 1 ORDER BY 2 DESC"#;
-    let data = config.data.display();
     tell("\nlive now. Ask it:");
     tell(&format!("  curl -s http://{address}/api/v1/query -d '{query}' \\"));
     tell(&format!("    -H \"Authorization: Bearer $(cat {token})\""));
-    let program = terminal::program();
-    tell(&format!("  {program} sql --data {data} '{busiest}'"));
+    tell(&format!("  {sql} '{busiest}'"));
     tell("Ctrl-C ends it.");
 }
 

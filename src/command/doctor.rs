@@ -87,7 +87,8 @@ fn examine(config: &Settings, findings: &mut Vec<Finding>) {
         number => Finding::good(format!("settings: {}", count(number as u64, "source"))),
     });
     let sharing = if is_shared { Sharing::Shared } else { Sharing::Alone };
-    findings.push(data_folder(&config.data, sharing));
+    let answers = Answers::at(config);
+    findings.push(data_folder(&config.data, sharing, answers));
     findings.push(match RuleSet::from_settings(&config.detect.rules) {
         Ok(rules) => Finding::good(format!("rules: {}", rules.rules().len())),
         Err(error) => Finding::bad("rules", error.to_string()),
@@ -97,7 +98,7 @@ fn examine(config: &Settings, findings: &mut Vec<Finding>) {
         Ok(()) => Finding::good(format!("channels: {}", config.respond.channels.len())),
         Err(error) => Finding::bad("channels", error.to_string()),
     });
-    findings.push(address(config.query.address));
+    findings.push(address(config.query.address, answers));
     for source in &config.sources {
         examine_source(source, findings);
     }
@@ -191,10 +192,45 @@ fn examine_process(report: &ProcessReport) -> Finding {
     Finding { what: told.join("; "), problem: process.problem.clone() }
 }
 
-fn address(address: SocketAddr) -> Finding {
+/// Who answers at the address of the API.
+#[derive(Clone, Copy, PartialEq)]
+enum Answers {
+    /// Querywatch, which takes the token of this data folder.
+    Ours,
+    /// Querywatch, which does not take it.
+    Another,
+    /// Querywatch; this data folder has no token to ask with.
+    Somebody,
+    /// No Querywatch.
+    Nobody,
+}
+
+impl Answers {
+    fn at(config: &Settings) -> Self {
+        let address = config.query.address;
+        if !ask(address, "/metrics", None).contains("\n# HELP querywatch_") {
+            return Self::Nobody;
+        }
+        let Ok(token) = std::fs::read_to_string(config.data.join("admin.token")) else {
+            return if config.data.exists() { Self::Somebody } else { Self::Another };
+        };
+        let answer = ask(address, "/api/v1/sources", Some(token.trim()));
+        if answer.split("\r\n").next().is_some_and(|status| status.contains(" 200 ")) {
+            Self::Ours
+        } else {
+            Self::Another
+        }
+    }
+}
+
+fn address(address: SocketAddr, answers: Answers) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) => Finding::good(format!("address: {address} is free")),
-        Err(_) if ask(address, "/metrics").contains("\n# HELP querywatch_") => readiness(address),
+        Err(_) if answers == Answers::Another => Finding::bad(
+            format!("address {address}"),
+            "another Querywatch with other data answers there; stop it, or set query.address",
+        ),
+        Err(_) if answers != Answers::Nobody => readiness(address),
         Err(error) => Finding::bad(
             format!("address {address}"),
             format!("{error}; stop what listens there, or set query.address"),
@@ -205,7 +241,7 @@ fn address(address: SocketAddr) -> Finding {
 /// Whether the process that listens there is ready, and each of its tasks.
 fn readiness(address: SocketAddr) -> Finding {
     let what = format!("address: Querywatch answers at {address}");
-    let answer = ask(address, "/readyz");
+    let answer = ask(address, "/readyz", None);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     if head.contains(" 200 ") {
         let tasks: Vec<&str> = body.lines().skip(1).collect();
@@ -217,11 +253,14 @@ fn readiness(address: SocketAddr) -> Finding {
 }
 
 /// What an HTTP service there answers; nothing if there is none.
-fn ask(address: SocketAddr, path: &str) -> String {
+fn ask(address: SocketAddr, path: &str, token: Option<&str>) -> String {
+    let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+    let authorization = authorization.unwrap_or_default();
     let ask = || {
         let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+        let request = format!("GET {path} HTTP/1.0\r\n{authorization}\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         stream.take(SAMPLE_BYTES as u64).read_to_end(&mut answer)?;
         std::io::Result::Ok(answer)
@@ -229,7 +268,7 @@ fn ask(address: SocketAddr, path: &str) -> String {
     String::from_utf8_lossy(&ask().unwrap_or_default()).into_owned()
 }
 
-fn data_folder(path: &Path, sharing: Sharing) -> Finding {
+fn data_folder(path: &Path, sharing: Sharing, answers: Answers) -> Finding {
     let what = format!("data folder {}", path.display());
     let is_new = !path.exists();
     let probe = path.join(".doctor");
@@ -240,7 +279,10 @@ fn data_folder(path: &Path, sharing: Sharing) -> Finding {
         return Finding::bad(what, format!("{error}; set `data` to a folder that can be written"));
     }
     if let Err(error) = Lake::check_unused(&path.join("lake"), sharing) {
-        return Finding::bad(what, error.to_string());
+        return match answers {
+            Answers::Ours => Finding::good(format!("{what}: the one that answers writes to it")),
+            _ => Finding::bad(what, error.to_string()),
+        };
     }
     let disk = rustix::fs::statvfs(path);
     if is_new {

@@ -22,6 +22,9 @@ const ROWS_MAX: usize = 1 << 40;
 /// Rows of a table on the terminal.
 const TABLE_ROWS_MAX: usize = 1_000;
 
+/// Columns that stand side by side; rows of more are written one value a line.
+const TABLE_COLUMNS_MAX: usize = 12;
+
 /// Arguments of `sql`.
 #[derive(Args)]
 pub struct Sql {
@@ -101,6 +104,36 @@ async fn run_query(
 
 #[expect(clippy::print_stdout, reason = "the table is the command's output")]
 fn print_table(answer: &Answer) -> anyhow::Result<()> {
+    if answer.schema.fields().len() > TABLE_COLUMNS_MAX {
+        print_records(answer)?;
+    } else {
+        print_grid(answer)?;
+    }
+    let (rows, elapsed) = (answer.rows(), answer.elapsed);
+    let more = if answer.truncated { ", more were left out" } else { "" };
+    let rows = terminal::count(rows as u64, "row");
+    println!("{rows}{more} in {:.3} s", elapsed.as_secs_f64());
+    Ok(())
+}
+
+/// A row as lines of name and value: so many columns side by side cannot be read.
+#[expect(clippy::print_stdout, reason = "the rows are the command's output")]
+fn print_records(answer: &Answer) -> anyhow::Result<()> {
+    let names: Vec<&str> =
+        answer.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    for (number, row) in query::output::cells(&answer.batches)?.iter().enumerate() {
+        println!("row {}", number + 1);
+        for (name, cell) in names.iter().zip(row).filter(|(_, cell)| !cell.is_empty()) {
+            let indent = format!("\n  {:width$}  ", "");
+            println!("  {name:width$}  {}", printable(cell).replace('\n', &indent));
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the command's output")]
+fn print_grid(answer: &Answer) -> anyhow::Result<()> {
     let mut table = terminal::table();
     table.set_header(answer.schema.fields().iter().map(|field| field.name()));
     for (column, field) in table.column_iter_mut().zip(answer.schema.fields()) {
@@ -112,9 +145,5 @@ fn print_table(answer: &Answer) -> anyhow::Result<()> {
         table.add_row(row.iter().map(|cell| printable(cell)));
     }
     println!("{table}");
-    let (rows, elapsed) = (answer.rows(), answer.elapsed);
-    let more = if answer.truncated { ", more were left out" } else { "" };
-    let rows = terminal::count(rows as u64, "row");
-    println!("{rows}{more} in {:.3} s", elapsed.as_secs_f64());
     Ok(())
 }

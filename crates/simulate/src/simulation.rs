@@ -125,9 +125,10 @@ impl Simulation {
         plan.act(session, start, ActKind::Connect);
         let statements = &company.statements[&persona.statements];
         let mut time = start + 20_000;
-        for _ in 0..self.count(f64::from(persona.session_statements)) {
+        for number in 0..self.count(f64::from(persona.session_statements)) {
             time += self.pause(persona.kind);
-            if time >= end {
+            // A session of which nothing is audited would be a case.
+            if time >= end && number > 0 {
                 break;
             }
             let ad_hoc = persona.kind == Kind::Analyst && self.random.random_bool(0.25);
@@ -140,7 +141,7 @@ impl Simulation {
             };
             plan.act(session, time, kind);
         }
-        plan.act(session, time.min(end) + 1_000, ActKind::Disconnect);
+        plan.act(session, time + 1_000, ActKind::Disconnect);
     }
 
     fn pause(&mut self, kind: Kind) -> i64 {

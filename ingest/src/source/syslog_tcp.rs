@@ -20,6 +20,9 @@ use crate::framing::{Frame, syslog};
 /// Bytes that are read of a connection, and made durable, at once.
 const READ_BYTES: usize = 64 << 10;
 
+/// How a TLS client begins.
+const TLS_HELLO: [u8; 2] = [0x16, 0x03];
+
 /// How soon a quiet connection sees that it shall end.
 const STOP_SEEN_WITHIN: Duration = Duration::from_millis(200);
 
@@ -166,6 +169,9 @@ impl Server {
                 Err(error) => return Err(error),
             };
             pending.truncate(from + read);
+            if pending.starts_with(&TLS_HELLO) {
+                return Err(refusal("it speaks TLS, which must end before it comes here"));
+            }
             let taken = self.messages(&pending, read == 0, &mut lines);
             if !lines.is_empty() {
                 let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);

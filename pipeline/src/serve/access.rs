@@ -18,6 +18,9 @@ use crate::supervisor::Task;
 
 const NAME: &str = "querywatch";
 
+/// Where SQL is asked.
+const SQL_PATH: &str = "/api/v1/query";
+
 /// Before trying again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -98,6 +101,12 @@ fn seal(
 }
 
 fn audit_event(access: &Access, key: EventId, position: u64) -> AuditEvent<'_> {
+    // Only what is SQL is a statement: filters and bodies hold words that mean nothing as such.
+    let is_sql = access.path == SQL_PATH;
+    let (statement, message) = match is_sql {
+        true => (Some(access.query.as_str()), None),
+        false => (None, Some(access.query.as_str())),
+    };
     AuditEvent {
         id: key.at(position),
         time: access.time,
@@ -110,8 +119,9 @@ fn audit_event(access: &Access, key: EventId, position: u64) -> AuditEvent<'_> {
         user: Some(&access.caller),
         object_kind: Some("API"),
         object: Some(access.path),
-        statement: Some(&access.query),
-        statement_state: StatementState::Full,
+        statement,
+        statement_state: if is_sql { StatementState::Full } else { StatementState::Absent },
+        message,
         client_address: Some(&access.client_address),
         client_port: Some(access.client_port.into()),
         rows: access.rows.as_ref().ok().copied(),

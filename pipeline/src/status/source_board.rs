@@ -82,6 +82,10 @@ impl SourceEntry {
 
     fn status(&self) -> SourceStatus {
         let newest = self.newest.load(Relaxed);
+        let (events, rejects) = (self.events.load(Relaxed), self.rejects.load(Relaxed));
+        let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_deaf = events == 0 && rejects > 0;
+        let deaf = || format!("none of {rejects} records is an event; set log.format");
         SourceStatus {
             name: self.name.clone(),
             instance: self.instance.clone(),
@@ -89,10 +93,10 @@ impl SourceEntry {
             paths: self.paths.clone(),
             bytes: self.bytes.load(Relaxed),
             records: self.records.load(Relaxed),
-            events: self.events.load(Relaxed),
-            rejects: self.rejects.load(Relaxed),
+            events,
+            rejects,
             newest_event: (newest != i64::MIN).then_some(Timestamp(newest)),
-            problem: self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            problem: problem.or_else(|| is_deaf.then(deaf)),
             // Of which process it is, the report says.
             ..SourceStatus::default()
         }

@@ -30,6 +30,9 @@ pub(crate) const REGISTRATION: Registration = Registration {
 const SAMPLE_LINES: usize = 40;
 const SAMPLE_BYTES: usize = 32 << 10;
 
+/// A sample of this size is as large as one is.
+const FULL_SAMPLE_BYTES: usize = 64 << 10;
+
 /// A line that is parted within a word, as `write_syslog` in elog.c does, gives chunks of 900
 /// bytes, less what a character of many bytes takes.
 const CHUNK_BYTES_MIN: usize = 897;
@@ -100,13 +103,39 @@ fn score(sample: &[u8]) -> u8 {
     let text = lossy(&sample[byte_order_mark_length(sample)..]);
     let with_header = text.lines().filter_map(Chunk::read).count();
     // The texts behind the headers must be the server's: other programs write to syslog too.
-    if with_header > 0 && prefix_guess::guess(&first_texts(&text)).is_some() { 80 } else { 0 }
+    if with_header > 0 && prefix_guess::guess(&first_texts(&text)).is_some() {
+        return 80;
+    }
+    // Of so many lines of others, the carrier at least is known: the server's may follow.
+    u8::from(sample.len() >= FULL_SAMPLE_BYTES && 2 * with_header > text.lines().count())
 }
 
-/// The texts behind the headers.
+/// The texts behind the headers: of those that are numbered, as the server numbers them, if there
+/// are any, so that other programs do not speak for it.
 fn first_texts(text: &str) -> Vec<&str> {
-    let chunks = text.lines().take(SAMPLE_LINES).filter_map(Chunk::read);
-    chunks.map(|chunk| chunk.text).collect()
+    let chunks: Vec<_> = text.lines().filter_map(Chunk::read).collect();
+    let is_numbered = |chunk: &&Chunk<'_>| chunk.number != Number::None;
+    let has_numbers = chunks.iter().any(|chunk| is_numbered(&chunk));
+    let own = chunks.iter().filter(|chunk| !has_numbers || is_numbered(chunk));
+    own.take(SAMPLE_LINES).map(|chunk| chunk.text).collect()
+}
+
+/// Where the lines end that are enough to tell the prefix of; none if there are not enough. Lines
+/// of other programs do not count beside numbered ones.
+fn sample_end(window: &[u8]) -> Option<usize> {
+    let (mut numbered, mut others) = (0, 0);
+    let mut begin = 0;
+    for newline in memchr::memchr_iter(b'\n', window) {
+        match Chunk::read(&lossy(&window[begin..newline])) {
+            Some(chunk) if chunk.number != Number::None => numbered += 1,
+            _ => others += 1,
+        }
+        begin = newline + 1;
+        if numbered == SAMPLE_LINES || (numbered == 0 && others == SAMPLE_LINES) {
+            return Some(begin);
+        }
+    }
+    None
 }
 
 impl Syslog {
@@ -128,14 +157,14 @@ impl Syslog {
             return Some(input.len());
         }
         let window = &input[..input.len().min(SAMPLE_BYTES)];
-        let last = memchr::memchr_iter(b'\n', window).nth(SAMPLE_LINES - 1);
-        if !end && last.is_none() && window.len() < SAMPLE_BYTES {
+        let enough = sample_end(window);
+        if !end && enough.is_none() && window.len() < SAMPLE_BYTES {
             return None;
         }
         // A line that is cut off here is looked at again with what follows it.
         let is_full = window.len() == SAMPLE_BYTES;
-        let last = last.or_else(|| memchr::memrchr(b'\n', window).filter(|_| is_full));
-        let length = last.map_or(window.len(), |newline| newline + 1);
+        let whole = memchr::memrchr(b'\n', window).filter(|_| is_full).map(|newline| newline + 1);
+        let length = enough.or(whole).unwrap_or(window.len());
         let text = lossy(&window[..length]);
         self.prefix = prefix_guess::guess(&first_texts(&text)).map(|(prefix, _)| prefix);
         self.state.prefix = self.prefix.as_ref().map(|prefix| prefix.text().to_owned());
