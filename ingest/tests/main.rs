@@ -9,5 +9,6 @@ mod forgeries;
 mod lengths;
 mod outcomes;
 mod sessions;
+mod shared_syslog;
 mod support;
 mod trimmed;

@@ -411,14 +411,14 @@ mod tests {
             ",",
             "]",
         ];
-        for glob in boundless {
-            let refused = exception(|it| it.scope.identity = Some(glob.into()));
-            assert_eq!(refused, Err(DecisionError::ScopeBoundless), "{glob}");
+        for text in boundless {
+            let refused = exception(|it| it.scope.identity = Some(text.into()));
+            assert_eq!(refused, Err(DecisionError::ScopeBoundless), "{text}");
             let beside = exception(|it| {
-                it.scope.identity = Some(glob.into());
+                it.scope.identity = Some(text.into());
                 it.scope.rule = Some("D01".into());
             });
-            assert_eq!(beside, Ok(()), "{glob} beside a name");
+            assert_eq!(beside.is_ok(), glob(text).is_ok(), "{text} beside a name: {beside:?}");
         }
         for glob in ["a", "*a*", "{a,b}", "{a,b}*", "x{*,a}", "10.0.*", "日本*", "\\a", "a,b"] {
             let taken = exception(|it| it.scope.identity = Some(glob.into()));
@@ -432,7 +432,10 @@ mod tests {
     #[test]
     fn a_scope_that_cannot_be_matched_is_refused() {
         for text in ["u[", "{a,b", "u[z-a]", "a\\"] {
-            let refused = exception(|it| it.scope.identity = Some(text.into()));
+            let refused = exception(|it| {
+                it.scope.identity = Some(text.into());
+                it.scope.rule = Some("D01".into());
+            });
             let is_named = |error: &DecisionError| error.to_string().starts_with("`identity` is");
             assert!(refused.as_ref().is_err_and(is_named), "{text}: {refused:?}");
         }
