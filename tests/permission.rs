@@ -99,3 +99,15 @@ fn a_data_folder_that_cannot_be_written_is_named() {
     mode(&data, 0o755);
     assert_named(&output, &["data", "ermission denied"]);
 }
+
+#[test]
+fn a_data_folder_of_somebody_else_is_named() {
+    let ordinary = Ordinary::new();
+    ordinary.write("log/a.csv", 0..10);
+    assert!(ordinary.run(&["ingest", "--data", "data", "log"]).status.success());
+    let data = ordinary.folder.path().join("data");
+    mode(&data, 0);
+    let output = ordinary.run(&["sql", "--data", "data", "SELECT 1"]);
+    mode(&data, 0o700);
+    assert_named(&output, &["data folder", "cannot be read", "ermission denied"]);
+}

@@ -29,6 +29,10 @@ impl DataFolder {
         let absolute = path.canonicalize();
         let absolute = absolute
             .with_context(|| format!("the data folder {} cannot be found", path.display()))?;
+        std::fs::read_dir(&absolute).with_context(|| {
+            let path = path.display();
+            format!("the data folder {path} cannot be read; be the user whom it belongs to")
+        })?;
         Ok(Self(absolute))
     }
 
