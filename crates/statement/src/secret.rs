@@ -26,16 +26,16 @@ const PASSES_MAX: usize = 8;
 ///
 /// Text without such words is handed back after a glance.
 pub fn redact_secrets(sql: &str, dialect: Dialect) -> Cow<'_, str> {
-    let mut masked = Cow::Borrowed(sql);
+    let Some(mut masked) = redacted(sql, dialect) else { return Cow::Borrowed(sql) };
     // What is masked may change what the rest reads like, in broken text: masking again must
     // change nothing.
-    for _ in 0..PASSES_MAX {
+    for _ in 1..PASSES_MAX {
         match redacted(&masked, dialect) {
-            Some(again) if again != masked => masked = Cow::Owned(again),
+            Some(again) if again != masked => masked = again,
             _ => break,
         }
     }
-    masked
+    Cow::Owned(masked)
 }
 
 /// `sql` with masks; nothing if it holds no secret.
@@ -118,7 +118,8 @@ impl Masking<'_> {
                 }
                 Kind::Text(escapes) => {
                     let range = content(&token, sql);
-                    if escapes != Escapes::None || !is_code(token.text, self.dialect) {
+                    let is_code = escapes == Escapes::None && is_code(token.text, self.dialect);
+                    if !is_code || context.is_format() {
                         let quote = sql.as_bytes().get(range.start.wrapping_sub(1));
                         let quote = quote.copied().unwrap_or_default();
                         let arguments = self.text(token.text, offset + range.start, quote);

@@ -26,6 +26,12 @@ pub(super) struct Context {
     starts_with_set: bool,
     /// Words since one that names a secret: `v_password text := 'x'`.
     since_secret: usize,
+    /// A word stands between a name and a parenthesis: `password = crypt('x', …)`.
+    called: bool,
+    /// `=` stands behind the name.
+    assigned: bool,
+    /// The token before is a literal: what follows it at once goes on with it.
+    adjacent: bool,
     /// The literal before leaves open what it names: `'password=' || 'x'`.
     tail: Tail,
     /// The function whose arguments these are, as far as it matters.
@@ -74,7 +80,9 @@ impl Context {
             let last = format.argument.saturating_sub(1).min(63);
             format.argument > 0 && format.secret & (1 << last) != 0
         });
-        let named = self.named || self.masked || self.tail == Tail::Joined || argument;
+        let goes_on = self.adjacent && matches!(self.tail, Tail::Named | Tail::Assigned);
+        let joined = self.tail == Tail::Joined || goes_on;
+        let named = self.named || self.masked || joined || argument;
         (literal && named) || (self.identified && self.by)
     }
 
@@ -85,7 +93,7 @@ impl Context {
 
     /// A literal that is no secret, and the arguments that it wants if it is a format.
     pub(super) fn text(&mut self, text: &[u8], arguments: u64) {
-        self.tail = tail(text);
+        (self.tail, self.adjacent) = (tail(text), true);
         if self.tail == Tail::Key && self.function != Function::Pairs {
             self.tail = Tail::Named;
         }
@@ -94,8 +102,13 @@ impl Context {
         }
     }
 
+    pub(super) fn is_format(&self) -> bool {
+        self.function == Function::Format
+    }
+
     pub(super) fn advance(&mut self, token: &Token<'_>) {
         self.masked = false;
+        self.adjacent &= matches!(token.kind, Kind::Text(_));
         self.follow(token);
         match token.kind {
             Kind::Semicolon => *self = Self::default(),
@@ -103,10 +116,19 @@ impl Context {
             Kind::Operator if matches!(token.text, b"=" | b"=>" | b":=") => {
                 self.named |= self.set_password;
                 self.named |= token.text == b":=" && (1..=2).contains(&self.since_secret);
+                self.assigned = self.named;
+                self.since_secret = 0;
                 self.by = false;
             }
-            Kind::Open | Kind::Cast => {}
-            _ => (self.named, self.by) = (false, false),
+            Kind::Open => {
+                self.named |= self.called;
+                self.called = false;
+            }
+            Kind::Cast => {}
+            _ => {
+                (self.named, self.by, self.called) = (false, false, false);
+                self.since_secret = 0;
+            }
         }
     }
 
@@ -162,6 +184,8 @@ impl Context {
         self.set_password |= self.starts_with_set && self.words == 1 && is(b"password");
         self.identified |= is(b"identified");
         self.by = is(b"by") || is(b"as") || is(b"using") || is(b"replace");
+        self.called = self.named && self.assigned;
+        self.assigned = false;
         let passes = is(b"to") || is(b"hash") || is(b"for");
         self.named = secret || (self.named && passes && !self.set_password);
         if self.set_password {
@@ -178,11 +202,21 @@ fn tail(text: &[u8]) -> Tail {
     let trimmed = trim_end(end, quotes);
     let assigned = trim_end(trimmed, |b| matches!(b, b'=' | b':') || quotes(b));
     let is_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    let opens = trim_end(end, u8::is_ascii_whitespace).len() > trimmed.len();
+    if let Some(before) = [&b"by"[..], b"as", b"using", b"replace"]
+        .iter()
+        .find_map(|word| strip_suffix_ignoring_case(assigned, word))
+        && memchr::memmem::find(&before.to_ascii_lowercase(), b"identified").is_some()
+    {
+        return if opens { Tail::Assigned } else { Tail::Named };
+    }
     let name = assigned.len() - assigned.iter().rev().take_while(|b| is_name(b)).count();
     let name = assigned.get(name..).unwrap_or_default();
     if names_secret(name) {
-        return match (assigned.len() < trimmed.len(), text.iter().all(|b| is_name(b) || *b == b'.'))
-        {
+        return match (
+            opens || assigned.len() < trimmed.len(),
+            text.iter().all(|b| is_name(b) || *b == b'.'),
+        ) {
             (true, _) => Tail::Assigned,
             (_, true) => Tail::Key,
             _ => Tail::Named,
@@ -196,6 +230,11 @@ fn tail(text: &[u8]) -> Tail {
         }
         _ => Tail::None,
     }
+}
+
+fn strip_suffix_ignoring_case<'t>(text: &'t [u8], suffix: &[u8]) -> Option<&'t [u8]> {
+    let (before, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
+    end.eq_ignore_ascii_case(suffix).then_some(before)
 }
 
 fn trim_end(text: &[u8], trimmed: impl Fn(&u8) -> bool) -> &[u8] {

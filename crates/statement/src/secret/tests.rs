@@ -122,6 +122,29 @@ const PLANTED: &[(&str, &[&str])] = &[
          REPLACE ''planted2'' x'; END$$",
         &[" x'"],
     ),
+    ("SELECT dblink_connect('host=db user=ann password' '=planted1')", &["host=db user=ann"]),
+    ("SELECT dblink_connect('host=db password = planted1 user = ann')", &["user = ann"]),
+    (
+        "UPDATE u SET password = crypt('planted1', gen_salt('bf')) WHERE n = 'ann'",
+        &["'bf'", "'ann'"],
+    ),
+    ("SELECT f(password := 'planted1', host := 'db')", &["'db'"]),
+    ("SELECT f(password => 'planted1', host => 'db')", &["'db'"]),
+    ("SELECT $${\"password\":\"planted1\",\"host\":\"db\"}$$::json", &["\"host\":\"db\""]),
+    ("SELECT format($$ALTER ROLE %I PASSWORD %L$$, 'ann', 'planted1')", &["'ann'"]),
+    (
+        "SELECT concat('ALTER USER ann IDENTIFIED BY ''', 'planted1', ''' REQUIRE SSL')",
+        &["REQUIRE"],
+    ),
+    (
+        "DO $$BEGIN EXECUTE 'SELECT dblink(''password=''''planted1 x'''' user=ann'', ''y'')'; END$$",
+        &["user=ann", "''y''"],
+    ),
+    (
+        "DO $$BEGIN EXECUTE 'EXECUTE ''ALTER ROLE ann PASSWORD ''''planted1'''''' LOGIN'; END$$",
+        &["'''''' LOGIN'"],
+    ),
+    ("DO $$BEGIN EXECUTE 'ALTER ROLE ann PASSWORD ''planted1", &["ALTER ROLE ann"]),
 ];
 
 #[test]
