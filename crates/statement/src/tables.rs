@@ -262,8 +262,10 @@ impl<'o> Tables<'o> {
                 let at = at + usize::from(wide);
                 match phrase.word(at) {
                     "table" | "view" => self.list(skip(at + 1), Access::Write, names),
-                    "index" | "trigger" | "policy" if phrase.word(0) == "create" => {
-                        if let Some(on) = phrase.on_level(at, &["on"]) {
+                    "index" | "trigger" | "policy" | "rule" => {
+                        let rule = phrase.word(0) == "create" && phrase.word(at) == "rule";
+                        let before = if rule { "to" } else { "on" };
+                        if let Some(on) = phrase.on_level(at, &[before]) {
                             self.one(skip(on + 1), Access::Write, names);
                         }
                     }
