@@ -281,6 +281,7 @@ impl<'o> Tables<'o> {
                 self.list(skip(at), Access::Read, names);
             }
             "refresh" => self.one(skip(3), Access::Write, names),
+            "grant" | "revoke" => self.granted(names),
             "describe" | "desc" => self.one(1, Access::Read, names),
             "copy" => {
                 let at = 1 + usize::from(phrase.word(1) == "binary");
@@ -292,7 +293,38 @@ impl<'o> Tables<'o> {
         }
     }
 
-    /// The table of `COPY`; what follows in parentheses are its columns.
+    /// Tables whose rights `GRANT … ON a, b` and `REVOKE` change.
+    fn granted(&mut self, names: &mut Names) {
+        let phrase = self.phrase;
+        let Some(on) = phrase.on_level(1, &["on"]).filter(|_| phrase.word(1) != "proxy") else {
+            return;
+        };
+        let is_end = |at: usize| {
+            let ends = matches!(phrase.word(at), "to" | "from");
+            ends || matches!(phrase.kind(at), Kind::Comma | Kind::Dot | Kind::End)
+        };
+        let mut at = on + 1;
+        if !is_end(at + 1) {
+            if phrase.word(at) != "table" {
+                // `ON SCHEMA app`, `ON ALL TABLES IN SCHEMA app`
+                return;
+            }
+            at += 1;
+        }
+        while let Some((_, end)) = phrase.qualified(at) {
+            // `shop.*` is a database of MySQL.
+            if phrase.kind(end) == Kind::Dot {
+                return;
+            }
+            self.copied(at, Access::Write, names);
+            if phrase.kind(end) != Kind::Comma {
+                return;
+            }
+            at = end + 1;
+        }
+    }
+
+    /// The table of `COPY`, say; what follows in parentheses are its columns.
     fn copied(&mut self, at: usize, access: Access, names: &mut Names) {
         let Some((name, end)) = self.phrase.qualified(at) else { return };
         self.take(at, end);
