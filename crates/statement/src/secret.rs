@@ -22,7 +22,9 @@ const PASSES_MAX: usize = 8;
 
 /// `sql` with `<redacted>` for the passwords in it: of accounts (`PASSWORD '…'`,
 /// `IDENTIFIED BY '…'`, `SET PASSWORD = '…'`), of options and settings whose name speaks of a
-/// password or secret, and of connection strings. Also where the text is cut off inside of one.
+/// password, secret or token, of connection strings and addresses, of programs (`curl -u ann:x`),
+/// and of arguments that `format()` or `||` puts there. Also where the text is cut off inside of
+/// one. What follows a password stays.
 ///
 /// Text without such words is handed back after a glance.
 pub fn redact_secrets(sql: &str, dialect: Dialect) -> Cow<'_, str> {

@@ -256,13 +256,25 @@ impl Search<'_, '_> {
     /// `scheme://user:password@host`, each of them.
     fn addresses(&mut self) {
         let finder = memmem::Finder::new(b"://");
-        let mut at = 0;
-        self.text.work += self.text.len();
-        while let Some(hit) = self.text.bytes.get(at..).and_then(|rest| finder.find(rest)) {
-            let start = at + hit + 3;
-            let ends = |b: u8| matches!(b, b'/' | b'?' | b'#') || b.is_ascii_whitespace();
-            at = self.text.skip(start, |b| !ends(b));
-            let authority = self.text.bytes.get(start..at).unwrap_or_default();
+        self.text.work += 2 * self.text.len();
+        let bytes = self.text.bytes;
+        let mut next = finder.find(bytes);
+        while let Some(hit) = next {
+            let start = hit + 3;
+            let rest = bytes.get(start..).unwrap_or_default();
+            next = finder.find(rest).map(|found| start + found);
+            // The next address in the same word is looked at by itself.
+            let word = rest.get(..next.map_or(rest.len(), |at| at - start)).unwrap_or_default();
+            let word = word.get(..address_end(word)).unwrap_or_default();
+            let ends = |b: &u8| matches!(b, b'/' | b'?' | b'#');
+            let length = word.iter().position(ends).unwrap_or(word.len());
+            let mut authority = word.get(..length).unwrap_or_default();
+            let port = authority.rsplit(|&b| b == b':').next().unwrap_or_default();
+            let has_port = port.iter().all(u8::is_ascii_digit);
+            if !has_port && authority.contains(&b':') && !authority.contains(&b'@') {
+                // A password that should have been encoded: `ann:x/y@host`.
+                authority = word;
+            }
             let Some(host) = authority.iter().rposition(|&b| b == b'@') else { continue };
             let user = authority.get(..host).unwrap_or_default();
             if let Some(colon) = user.iter().position(|&b| b == b':') {
@@ -270,6 +282,16 @@ impl Search<'_, '_> {
             }
         }
     }
+}
+
+/// Where a blank, or a quote that closes, ends the address.
+fn address_end(text: &[u8]) -> usize {
+    let follows = text.iter().skip(1).chain(b" ");
+    let closes = |next: u8| matches!(next, b',' | b')' | b';' | 0..=b' ');
+    let mut pairs = text.iter().zip(follows);
+    pairs
+        .position(|(&byte, &next)| byte.is_ascii_whitespace() || (is_quote(byte) && closes(next)))
+        .unwrap_or(text.len())
 }
 
 fn is_name(byte: u8) -> bool {

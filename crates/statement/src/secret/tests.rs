@@ -145,6 +145,10 @@ const PLANTED: &[(&str, &[&str])] = &[
         &["'''''' LOGIN'"],
     ),
     ("DO $$BEGIN EXECUTE 'ALTER ROLE ann PASSWORD ''planted1", &["ALTER ROLE ann"]),
+    ("SELECT dblink('postgresql://ann:planted1/planted2@db/shop', 'x')", &["ann", "@db/shop"]),
+    ("SELECT f('https://db:80/a@b postgresql://ann:planted1@db,dc:5433/x')", &["a@b", "dc:5433/x"]),
+    ("SELECT f('postgresql://ann:planted1''planted2@db/shop')", &["ann", "@db/shop"]),
+    ("DO $$BEGIN EXECUTE 'SELECT f(''ftp://ann:planted1@db'',''a@b'')'; END$$", &["@db'',''a@b''"]),
 ];
 
 #[test]
