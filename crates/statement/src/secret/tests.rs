@@ -137,7 +137,7 @@ const PLANTED: &[(&str, &[&str])] = &[
         &["REQUIRE"],
     ),
     (
-        "DO $$BEGIN EXECUTE 'SELECT dblink(''password=''''planted1 x'''' user=ann'', ''y'')'; END$$",
+        "DO $$BEGIN EXECUTE 'SELECT f(''password=''''planted1 x'''' user=ann'', ''y'')'; END$$",
         &["user=ann", "''y''"],
     ),
     (
