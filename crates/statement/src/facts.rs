@@ -19,7 +19,7 @@ pub struct Facts {
     pub command: String,
     /// Tables that rows are read from, with their schema if it is written.
     pub tables_read: Vec<String>,
-    /// Tables whose rows or definition change.
+    /// Tables whose rows, definition or rights change.
     pub tables_written: Vec<String>,
     /// Columns without their table; `*` if it is used.
     pub columns: Vec<String>,
@@ -54,12 +54,12 @@ impl Facts {
         let (mut names, plain) = names_of_tokens(&phrases);
         let mut flags = flags::of_tokens(&tree, &phrases);
         let mut temporary = flags::writes_only_temporary(&phrases, &names);
-        flags::of_names(&names, &mut flags);
+        flags::of_names(&names, &phrases, &mut flags);
         let syntax = if plain { Syntax::Other } else { syntax::parse(normal_form, &tree, dialect) };
         let parsed = !matches!(syntax, Syntax::Unparsed);
         if let Syntax::Rows(finer) = syntax {
             // Each of the two readings may find what is hidden from the other.
-            flags::of_names(&finer, &mut flags);
+            flags::of_names(&finer, &phrases, &mut flags);
             temporary &= flags::writes_only_temporary(&phrases, &finer);
             names = finer;
         }

@@ -34,9 +34,11 @@ pub(crate) fn of_tokens(tree: &TokenTree<'_>, phrases: &[Phrase<'_>]) -> FlagSet
 }
 
 /// Adds the flags of what is named.
-pub(crate) fn of_names(names: &Names, flags: &mut FlagSet) {
+pub(crate) fn of_names(names: &Names, phrases: &[Phrase<'_>], flags: &mut FlagSet) {
+    // Rights to a table of the catalogue neither show nor change its rows.
+    let touches_rows = phrases.iter().any(|p| !matches!(p.word(0), "grant" | "revoke"));
     for name in names.functions.iter() {
         function::flags(name, flags);
     }
-    table::flags(names, flags);
+    table::flags(names, touches_rows, flags);
 }

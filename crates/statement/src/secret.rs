@@ -1,6 +1,9 @@
 //! Masks passwords in SQL text, so that an audit log does not become a store of them.
 
 mod connection;
+mod context;
+mod program;
+mod value;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,24 +13,42 @@ use memchr::memmem;
 use crate::Dialect;
 use crate::lexer::{Escapes, Expect, Kind, Lexer, Token};
 use connection::connection_secrets;
+use context::Context;
 
 const MASK: &str = "<redacted>";
 /// Code in dollar quotes in code in dollar quotes.
 const DEPTH_MAX: usize = 3;
+const PASSES_MAX: usize = 8;
 
 /// `sql` with `<redacted>` for the passwords in it: of accounts (`PASSWORD '…'`,
 /// `IDENTIFIED BY '…'`, `SET PASSWORD = '…'`), of options and settings whose name speaks of a
-/// password or secret, and of connection strings. Also where the text is cut off inside of one.
+/// password, secret or token, of connection strings and addresses, of programs (`curl -u ann:x`),
+/// and of arguments that `format()` or `||` puts there. Also where the text is cut off inside of
+/// one. What follows a password stays.
 ///
 /// Text without such words is handed back after a glance.
 pub fn redact_secrets(sql: &str, dialect: Dialect) -> Cow<'_, str> {
+    let Some(mut masked) = redacted(sql, dialect) else { return Cow::Borrowed(sql) };
+    // What is masked may change what the rest reads like, in broken text: masking again must
+    // change nothing.
+    for _ in 1..PASSES_MAX {
+        match redacted(&masked, dialect) {
+            Some(again) if again != masked => masked = again,
+            _ => break,
+        }
+    }
+    Cow::Owned(masked)
+}
+
+/// `sql` with masks; nothing if it holds no secret.
+fn redacted(sql: &str, dialect: Dialect) -> Option<String> {
     if !may_hold_secrets(sql.as_bytes()) {
-        return Cow::Borrowed(sql);
+        return None;
     }
     let mut secrets = Vec::new();
-    find(sql, 0, dialect, 0, &mut secrets);
+    Masking { dialect, secrets: &mut secrets }.find(sql, 0, 0);
     if secrets.is_empty() {
-        return Cow::Borrowed(sql);
+        return None;
     }
     secrets.sort_unstable_by_key(|range: &Range<usize>| range.start);
     let mut masked = String::with_capacity(sql.len());
@@ -42,10 +63,11 @@ pub fn redact_secrets(sql: &str, dialect: Dialect) -> Cow<'_, str> {
         copied = copied.max(range.end);
     }
     masked.push_str(sql.get(copied..).unwrap_or_default());
-    Cow::Owned(masked)
+    Some(masked)
 }
 
-/// Whether one of the tell-tale words may be there: `passw`, `pwd`, `identified`, `secret`, `://`.
+/// Whether one of the tell-tale words may be there: `passw`, `pwd`, `identified`, `secret`,
+/// `token`, `apikey`, `authorization`, `://`, or an option such as `-u`.
 ///
 /// Looks for three letters of each. No branch depends on the text, so that this becomes vector
 /// code: every statement of every log comes through here.
@@ -57,6 +79,11 @@ fn may_hold_secrets(sql: &[u8]) -> bool {
         let (first, second, third) = (first | 0x20, second | 0x20, third | 0x20);
         let is = |word: &[u8; 3]| (first == word[0]) & (second == word[1]) & (third == word[2]);
         found |= is(b"ssw") | is(b"pwd") | is(b"tif") | is(b"ecr") | is(b"://");
+        found |= is(b"tok") | is(b"ike") | is(b"zat");
+        // `api_key`, whose `_` becomes a delete character.
+        found |= (second == b'k') & ((first == 0x7f) | (first == b'-')) & (third == b'e');
+        let option = (second == b'u') | (second == b'p') | (second == b'a') | (second == b'w');
+        found |= (first == b'-') & option;
     }
     found
 }
@@ -68,50 +95,105 @@ fn names_secret(word: &[u8]) -> bool {
     !harmless && (speaks(b"passw") || speaks(b"secret") || speaks(b"pwd"))
 }
 
-/// What the tokens before say of a literal.
-#[derive(Default)]
-struct Context {
-    /// A word that names a secret stands before, with at most `=`, `(` and the like between.
-    named: bool,
-    /// In an `IDENTIFIED …` clause.
-    identified: bool,
-    /// In `SET PASSWORD …`, whose literal comes after `=`.
-    set_password: bool,
-    /// `BY`, `AS` or `USING` stands before.
-    by: bool,
-    /// The token before was masked; adjacent literals go with it.
-    masked: bool,
-    words: usize,
-    starts_with_set: bool,
+struct Masking<'s> {
+    dialect: Dialect,
+    secrets: &'s mut Vec<Range<usize>>,
 }
 
-fn find(sql: &str, offset: usize, dialect: Dialect, depth: usize, secrets: &mut Vec<Range<usize>>) {
-    let mut lexer = Lexer::new(sql.as_bytes(), dialect);
-    let mut context = Context::default();
-    loop {
-        let token = lexer.next(Expect { operand: false, slice: true });
-        match token.kind {
-            Kind::End => return,
-            Kind::Text(_) | Kind::Quoted if context.expects_secret(token.kind) => {
-                let range = content(&token, sql);
-                secrets.push(range.start + offset..range.end + offset);
-                context = Context { masked: true, named: false, by: false, ..context };
-                continue;
+impl Masking<'_> {
+    /// Finds the secrets of `sql`, which begins at `offset` of the statement.
+    fn find(&mut self, sql: &str, offset: usize, depth: usize) {
+        let mut lexer = Lexer::new(sql.as_bytes(), self.dialect);
+        let mut context = Context::default();
+        let mut before = 0;
+        loop {
+            let token = lexer.next(Expect { operand: false, slice: true });
+            self.comments(sql, before..token.start, offset);
+            before = token.end;
+            match token.kind {
+                Kind::End => return,
+                Kind::Text(_) | Kind::Quoted if context.expects_secret(token.kind) => {
+                    let range = content(&token, sql);
+                    self.secrets.push(range.start + offset..range.end + offset);
+                    context.mask();
+                    continue;
+                }
+                Kind::Text(escapes) => {
+                    let range = content(&token, sql);
+                    let is_code = escapes == Escapes::None && is_code(token.text, self.dialect);
+                    if !is_code || context.is_format() {
+                        let quote = sql.as_bytes().get(range.start.wrapping_sub(1));
+                        let quote = quote.copied().unwrap_or_default();
+                        let arguments = self.text(token.text, offset + range.start, quote);
+                        context.text(token.text, arguments);
+                    }
+                    if escapes == Escapes::None && depth < DEPTH_MAX {
+                        let body = sql.get(range.clone()).unwrap_or_default();
+                        self.find(body, offset + range.start, depth + 1);
+                    }
+                }
+                // Code of another language quotes its texts like this.
+                Kind::Quoted if depth > 0 => {
+                    let range = content(&token, sql);
+                    self.text(token.text, offset + range.start, b'"');
+                }
+                _ => {}
             }
-            Kind::Text(Escapes::None) if depth < DEPTH_MAX => {
-                let range = content(&token, sql);
-                let body = sql.get(range.clone()).unwrap_or_default();
-                find(body, offset + range.start, dialect, depth + 1, secrets);
-            }
-            Kind::Text(_) => {
-                let range = content(&token, sql);
-                let found = connection_secrets(token.text).into_iter();
-                let start = range.start + offset;
-                secrets.extend(found.map(|found| start + found.start..start + found.end));
-            }
-            _ => {}
+            context.advance(&token);
         }
-        context.advance(&token);
+    }
+
+    /// Secrets in a literal at `start`; gives which arguments of `format()` are secrets.
+    fn text(&mut self, text: &[u8], start: usize, delimiter: u8) -> u64 {
+        let found = connection_secrets(text, delimiter);
+        let moved = found.ranges.iter().map(|range| start + range.start..start + range.end);
+        self.secrets.extend(moved);
+        found.secret_arguments(text)
+    }
+
+    /// Secrets in what stands between two tokens.
+    fn comments(&mut self, sql: &str, gap: Range<usize>, offset: usize) {
+        let start = offset + gap.start;
+        let gap = sql.as_bytes().get(gap).unwrap_or_default();
+        if gap.iter().any(|byte| *byte > b' ') {
+            let found = connection_secrets(gap, 0);
+            let moved = found.ranges.iter().map(|range| start + range.start..start + range.end);
+            self.secrets.extend(moved);
+        }
+    }
+}
+
+/// Whether a text in dollar quotes is SQL, whose literals are looked at one by one, and no
+/// connection string or program.
+fn is_code(text: &[u8], dialect: Dialect) -> bool {
+    const BEGINNINGS: [&[u8]; 21] = [
+        b"alter",
+        b"begin",
+        b"call",
+        b"comment",
+        b"copy",
+        b"create",
+        b"declare",
+        b"delete",
+        b"do",
+        b"drop",
+        b"execute",
+        b"grant",
+        b"insert",
+        b"merge",
+        b"perform",
+        b"return",
+        b"select",
+        b"set",
+        b"truncate",
+        b"update",
+        b"with",
+    ];
+    let token = Lexer::new(text, dialect).next(Expect::default());
+    match token.kind {
+        Kind::Word => BEGINNINGS.iter().any(|word| token.text.eq_ignore_ascii_case(word)),
+        Kind::Operator => token.text == b"<<",
+        _ => false,
     }
 }
 
@@ -119,42 +201,6 @@ fn find(sql: &str, offset: usize, dialect: Dialect, depth: usize, secrets: &mut 
 fn content(token: &Token<'_>, sql: &str) -> Range<usize> {
     let start = token.text.as_ptr().addr().saturating_sub(sql.as_ptr().addr());
     start..start + token.text.len()
-}
-
-impl Context {
-    fn expects_secret(&self, kind: Kind) -> bool {
-        let literal = matches!(kind, Kind::Text(_));
-        (literal && (self.named || self.masked)) || (self.identified && self.by)
-    }
-
-    fn advance(&mut self, token: &Token<'_>) {
-        self.masked = false;
-        match token.kind {
-            Kind::Semicolon => *self = Self::default(),
-            Kind::Word | Kind::Quoted => self.word(token),
-            Kind::Operator if matches!(token.text, b"=" | b"=>" | b":=") => {
-                self.named |= self.set_password;
-                self.by = false;
-            }
-            Kind::Open | Kind::Cast => {}
-            _ => (self.named, self.by) = (false, false),
-        }
-    }
-
-    fn word(&mut self, token: &Token<'_>) {
-        let is = |word: &[u8]| token.text.eq_ignore_ascii_case(word);
-        let secret = names_secret(token.text);
-        self.starts_with_set |= self.words == 0 && is(b"set");
-        self.set_password |= self.starts_with_set && self.words == 1 && is(b"password");
-        self.identified |= is(b"identified");
-        self.by = is(b"by") || is(b"as") || is(b"using") || is(b"replace");
-        let passes = is(b"to") || is(b"hash") || is(b"for");
-        self.named = secret || (self.named && passes && !self.set_password);
-        if self.set_password {
-            self.named = is(b"to") || (secret && self.words > 1);
-        }
-        self.words += 1;
-    }
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub(crate) struct Tables<'o> {
     table_openers: Vec<bool>,
     /// What MySQL's `DELETE a, b FROM …` deletes from: tables, or aliases of tables in `FROM`.
     targets: BTreeSet<String>,
+    /// `DELETE FROM a USING …`: a table with an alias is no target by its own name.
+    targets_are_aliases: bool,
     /// Positions that name tables or their aliases, so that they are not taken for columns.
     pub(crate) taken: Vec<bool>,
     pub(crate) aliases: Vec<&'o str>,
@@ -87,6 +89,7 @@ impl<'o> Tables<'o> {
             using_lists_tables: phrase.has_any(&["delete", "merge"]),
             table_openers: vec![false; phrase.len()],
             targets: BTreeSet::new(),
+            targets_are_aliases: false,
             taken: vec![false; phrase.len()],
             aliases: Vec::new(),
         };
@@ -128,7 +131,7 @@ impl<'o> Tables<'o> {
             "insert" | "replace" if at == 0 => self.insert_without_into(names),
             "update" if is_update(phrase, at) => self.list(at + 1, Access::Write, names),
             "delete" => self.delete(at, names),
-            "table" if at == 0 || self.is_table_query(at) => {
+            "table" if at == 0 || self.is_table_query(at) || self.is_inserted_query(at) => {
                 self.one(at + 1, Access::Read, names);
             }
             _ => {}
@@ -169,6 +172,15 @@ impl<'o> Tables<'o> {
             || matches!(phrase.word_before(at), "as" | "union" | "all" | "except" | "intersect")
     }
 
+    /// `INSERT INTO t (a, b) TABLE u`
+    fn is_inserted_query(&self, at: usize) -> bool {
+        let follows = self.phrase.kind_before(at) == Kind::Close
+            || self.phrase.word_before(at) == "value"
+            || self.taken.get(at.saturating_sub(1)) == Some(&true);
+        let inserts = ["insert", "replace", "explain", "with"];
+        follows && inserts.contains(&self.phrase.word(0))
+    }
+
     fn into(&mut self, at: usize, names: &mut Names) {
         let noise = ["table", "temp", "temporary", "unlogged", "strict"];
         let mut next = at + 1;
@@ -198,13 +210,29 @@ impl<'o> Tables<'o> {
             next += 1;
         }
         if self.phrase.word(next) == "from" {
+            if at == 0 && self.phrase.word(self.names_end(next + 1)) == "using" {
+                self.targets_are_aliases = true;
+                return self.delete_targets(next + 1);
+            }
             self.list(next + 1, Access::Write, names);
         } else if at == 0 && self.phrase.on_level(next, &["from"]).is_some() {
             self.delete_targets(next);
         }
     }
 
-    /// MySQL: `DELETE a, b.* FROM a JOIN b …`.
+    /// Behind names with commas between.
+    fn names_end(&self, mut at: usize) -> usize {
+        while let Some((_, end)) = self.phrase.qualified(at) {
+            at = end;
+            if self.phrase.kind(at) != Kind::Comma {
+                break;
+            }
+            at += 1;
+        }
+        at
+    }
+
+    /// MySQL: `DELETE a, b.* FROM a JOIN b …`, `DELETE FROM a USING a JOIN b …`.
     fn delete_targets(&mut self, mut at: usize) {
         while let Some((name, end)) = self.phrase.qualified(at) {
             self.take(at, end);
@@ -234,8 +262,10 @@ impl<'o> Tables<'o> {
                 let at = at + usize::from(wide);
                 match phrase.word(at) {
                     "table" | "view" => self.list(skip(at + 1), Access::Write, names),
-                    "index" | "trigger" | "policy" if phrase.word(0) == "create" => {
-                        if let Some(on) = phrase.on_level(at, &["on"]) {
+                    "index" | "trigger" | "policy" | "rule" => {
+                        let rule = phrase.word(0) == "create" && phrase.word(at) == "rule";
+                        let before = if rule { "to" } else { "on" };
+                        if let Some(on) = phrase.on_level(at, &[before]) {
                             self.one(skip(on + 1), Access::Write, names);
                         }
                     }
@@ -251,6 +281,7 @@ impl<'o> Tables<'o> {
                 self.list(skip(at), Access::Read, names);
             }
             "refresh" => self.one(skip(3), Access::Write, names),
+            "grant" | "revoke" => self.granted(names),
             "describe" | "desc" => self.one(1, Access::Read, names),
             "copy" => {
                 let at = 1 + usize::from(phrase.word(1) == "binary");
@@ -262,7 +293,38 @@ impl<'o> Tables<'o> {
         }
     }
 
-    /// The table of `COPY`; what follows in parentheses are its columns.
+    /// Tables whose rights `GRANT … ON a, b` and `REVOKE` change.
+    fn granted(&mut self, names: &mut Names) {
+        let phrase = self.phrase;
+        let Some(on) = phrase.on_level(1, &["on"]).filter(|_| phrase.word(1) != "proxy") else {
+            return;
+        };
+        let is_end = |at: usize| {
+            let ends = matches!(phrase.word(at), "to" | "from");
+            ends || matches!(phrase.kind(at), Kind::Comma | Kind::Dot | Kind::End)
+        };
+        let mut at = on + 1;
+        if !is_end(at + 1) {
+            if phrase.word(at) != "table" {
+                // `ON SCHEMA app`, `ON ALL TABLES IN SCHEMA app`
+                return;
+            }
+            at += 1;
+        }
+        while let Some((_, end)) = phrase.qualified(at) {
+            // `shop.*` is a database of MySQL.
+            if phrase.kind(end) == Kind::Dot {
+                return;
+            }
+            self.copied(at, Access::Write, names);
+            if phrase.kind(end) != Kind::Comma {
+                return;
+            }
+            at = end + 1;
+        }
+    }
+
+    /// The table of `COPY`, say; what follows in parentheses are its columns.
     fn copied(&mut self, at: usize, access: Access, names: &mut Names) {
         let Some((name, end)) = self.phrase.qualified(at) else { return };
         self.take(at, end);
@@ -339,7 +401,10 @@ impl<'o> Tables<'o> {
         }
         let alias = self.phrase.name(end + usize::from(self.phrase.word(end) == "as"));
         let last = name.rsplit('.').next().unwrap_or(name);
-        let mut named = [Some(name), alias, Some(last)].into_iter().flatten();
+        let aliased = alias.is_some() && self.targets_are_aliases;
+        let mut named = if aliased { [alias, None, None] } else { [Some(name), alias, Some(last)] }
+            .into_iter()
+            .flatten();
         named.any(|name| self.targets.remove(name))
     }
 

@@ -140,6 +140,21 @@ fn names_are_limited_and_the_limit_shows() {
     assert!(facts.flags.contains(&Flag::FactsTruncated));
 }
 
+/// PostgreSQL takes bytes above 127 for letters (`ident_cont` of its `scan.l`), so a non-breaking
+/// space belongs to the name: another function is called, and the name shows it.
+#[test]
+fn a_non_breaking_space_is_part_of_a_name() {
+    for sql in ["select pg_sleep\u{a0}(10)", "select a from t where f(pg_sleep\u{a0} (1)) = 2"] {
+        let facts = Facts::of(sql, Dialect::PostgreSql);
+        assert!(facts.functions.contains(&"pg_sleep\u{a0}".to_owned()), "{facts:?}");
+        assert!(!facts.flags.contains(&Flag::Sleep), "{facts:?}");
+    }
+    let facts = Facts::of("select a from t\u{a0}where b = 1", Dialect::PostgreSql);
+    assert_eq!(facts.tables_read, ["t\u{a0}where"]);
+    let facts = Facts::of("delete\u{a0}from t", Dialect::PostgreSql);
+    assert_eq!(facts.command, "UNKNOWN");
+}
+
 #[test]
 fn facts_serialise_with_their_names() {
     let facts = Facts::of("DELETE FROM users", Dialect::PostgreSql);

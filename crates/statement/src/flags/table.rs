@@ -18,11 +18,11 @@ const GUARDED: &[&str] = &[
 ];
 const TEMPORARY: &[&str] = &["pg_temp", "temp", "tmp", "staging", "stg", "scratch"];
 
-pub(super) fn flags(names: &Names, flags: &mut FlagSet) {
+pub(super) fn flags(names: &Names, touches_rows: bool, flags: &mut FlagSet) {
     for name in names.read.iter().chain(names.written.iter()) {
-        touched(name, names, flags);
+        touched(name, names, touches_rows, flags);
     }
-    for name in names.written.iter() {
+    for name in names.written.iter().filter(|_| touches_rows) {
         let (schema, last) = name.rsplit_once('.').unwrap_or(("", name));
         if GUARDED.contains(&last) && matches!(schema, "" | "pg_catalog") || schema == "mysql" {
             flags.insert(Flag::CatalogWrite);
@@ -33,7 +33,7 @@ pub(super) fn flags(names: &Names, flags: &mut FlagSet) {
     }
 }
 
-fn touched(name: &str, names: &Names, flags: &mut FlagSet) {
+fn touched(name: &str, names: &Names, touches_rows: bool, flags: &mut FlagSet) {
     let last = name.rsplit('.').next().unwrap_or(name);
     let schemas = ["information_schema.", "pg_catalog.", "mysql.", "performance_schema.", "sys."];
     if last.starts_with("pg_") || schemas.iter().any(|schema| name.starts_with(schema)) {
@@ -47,7 +47,7 @@ fn touched(name: &str, names: &Names, flags: &mut FlagSet) {
         "user_mapping_options" => name.starts_with("information_schema."),
         _ => matches!(name, "mysql.user" | "mysql.global_priv"),
     };
-    if shows_secrets {
+    if shows_secrets && touches_rows {
         flags.insert(Flag::PasswordHash);
     }
 }
@@ -62,6 +62,7 @@ pub(crate) fn writes_only_temporary(phrases: &[Phrase<'_>], names: &Names) -> bo
 /// Drops what is no table, or changes tables that `UPDATE a JOIN b SET b.x = …` only joins.
 fn writes_beyond_names(phrase: &Phrase<'_>) -> bool {
     match phrase.word(0) {
+        "grant" | "revoke" => true,
         "drop" => {
             let object = phrase.word(object_at(phrase));
             !matches!(object, "table" | "view" | "materialized" | "foreign")

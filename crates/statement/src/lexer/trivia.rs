@@ -7,6 +7,11 @@ use crate::Dialect;
 use crate::comment_tag::is_tag_list;
 use crate::flag::Flag;
 
+/// Versions of five digits from here on are of no server: MySQL counts `90400` for 9.4.0.
+const UNRELEASED_SHORT: u32 = 95_000;
+/// Likewise of six: MariaDB counts `120100` for 12.1.0. Dumps write `999999`.
+const UNRELEASED_LONG: u32 = 200_000;
+
 impl Lexer<'_> {
     #[inline]
     pub(super) fn skip_trivia(&mut self) {
@@ -108,21 +113,50 @@ impl Lexer<'_> {
         }
     }
 
-    /// `/*!`, `/*!50001`, `/*M!100100`: the rest is code up to `*/`.
+    /// `/*!`, `/*!50001`, `/*M!100100`: the rest is code up to `*/`, or a comment to all servers.
     fn skip_executable_opening(&mut self) -> bool {
         let mark = match (self.peek(2), self.peek(3)) {
             (b'!', _) => 3,
             (b'M', b'!') => 4,
             _ => return false,
         };
-        self.at += mark;
         // Five digits or six; more belong to the code.
-        let digits = (0..6).take_while(|&ahead| self.peek(ahead).is_ascii_digit()).count();
-        if digits >= 5 {
-            self.at += digits;
+        let digits = (0..6).take_while(|&at| self.peek(mark + at).is_ascii_digit()).count();
+        if digits < 5 {
+            self.at += mark;
+        } else {
+            let version = (0..digits)
+                .fold(0_u32, |sum, at| sum * 10 + u32::from(self.peek(mark + at) - b'0'));
+            let unreleased = if digits == 5 { UNRELEASED_SHORT } else { UNRELEASED_LONG };
+            if version >= unreleased {
+                self.skip_unreleased(self.at + mark + digits);
+                return true;
+            }
+            self.at += mark + digits;
         }
         self.executable = true;
         self.flags.insert(Flag::ExecutableComment);
         true
+    }
+
+    /// Code for a version that no server has. Servers allow one comment within it.
+    fn skip_unreleased(&mut self, from: usize) {
+        self.flags.insert(Flag::Comment);
+        let mut at = from;
+        let mut nested = false;
+        while let Some(found) = self.input.get(at..).and_then(|rest| memchr2(b'*', b'/', rest)) {
+            at += found;
+            match self.slice(at, at + 2) {
+                b"*/" if nested => (nested, at) = (false, at + 2),
+                b"*/" => {
+                    self.at = at + 2;
+                    return;
+                }
+                b"/*" => (nested, at) = (true, at + 2),
+                _ => at += 1,
+            }
+        }
+        self.at = self.input.len();
+        self.flags.insert(Flag::Unterminated);
     }
 }

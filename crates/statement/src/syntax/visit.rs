@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use hashbrown::HashSet;
 use sqlparser::ast::{
     Assignment, AssignmentTarget, Expr, FromTable, MergeAction, MergeInsertKind, ObjectName,
-    OnConflictAction, OnInsert, Query, Select, SelectItem, Statement, TableFactor, TableObject,
-    TableWithJoins, Visitor,
+    OnConflictAction, OnInsert, Query, Select, SelectItem, SetExpr, Statement, TableFactor,
+    TableObject, TableWithJoins, Visitor,
 };
 
 use crate::names::Names;
@@ -47,6 +47,7 @@ impl Visitor for Walk {
             scope.visible = if with.recursive { scope.queries.len() } else { 0 };
         }
         self.scopes.push(scope);
+        self.table_queries(&query.body);
         ControlFlow::Continue(())
     }
 
@@ -158,8 +159,9 @@ impl Walk {
             Statement::Delete(delete) => {
                 let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) =
                     &delete.from;
+                let using = delete.using.as_deref().unwrap_or_default();
                 if delete.tables.is_empty() {
-                    from.iter().for_each(|table| self.target(&table.relation));
+                    from.iter().for_each(|table| self.delete_from(&table.relation, using));
                 }
                 delete.tables.iter().for_each(|table| self.delete_target(table, from));
                 self.items(delete.returning.as_deref().unwrap_or_default());
@@ -190,6 +192,45 @@ impl Walk {
     fn target(&mut self, factor: &TableFactor) {
         if let TableFactor::Table { name, .. } = factor {
             self.targets.insert(name);
+        }
+    }
+
+    /// MySQL: `DELETE FROM a USING orders a JOIN b …` names a table or an alias of `USING`; no
+    /// other server takes the same name twice.
+    fn delete_from(&mut self, factor: &TableFactor, using: &[TableWithJoins]) {
+        let TableFactor::Table { name: wanted, alias: None, .. } = factor else {
+            return self.target(factor);
+        };
+        let factors = using.iter().flat_map(|table| {
+            std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation))
+        });
+        for factor in factors.take(DELETE_TABLES_MAX) {
+            let TableFactor::Table { name, alias, .. } = factor else { continue };
+            let known_as = alias.as_ref().map_or_else(|| joined(name), |a| a.name.value.clone());
+            if known_as == joined(wanted) {
+                self.targets.insert(name);
+                // It is named again, and is no table of its own.
+                self.calls.insert(wanted);
+                return;
+            }
+        }
+        self.targets.insert(wanted);
+    }
+
+    /// `TABLE t`, which the walk shows as no table.
+    fn table_queries(&mut self, body: &SetExpr) {
+        let mut bodies = vec![body];
+        while let Some(body) = bodies.pop() {
+            match body {
+                SetExpr::SetOperation { left, right, .. } => bodies.extend([&**left, &**right]),
+                SetExpr::Table(table) => {
+                    let name = table.table_name.as_deref().unwrap_or_default();
+                    let schema = table.schema_name.as_deref();
+                    let name = schema.map_or_else(|| name.to_owned(), |s| format!("{s}.{name}"));
+                    self.names.read.insert(name);
+                }
+                _ => {}
+            }
         }
     }
 
