@@ -243,6 +243,14 @@ fn who_made_a_table_may_empty_it_on_the_same_day() {
     assert_eq!(told("shop", "shop", &[make, empty(1)]), None);
     assert_eq!(told("shop", "shop", &[make, empty(25)]), Some(Severity::High), "the next day");
     assert_eq!(told("ana", "psql", &[make, empty(1)]), Some(Severity::High), "a person");
+    for (command, sql) in [
+        ("CREATE INDEX", "create index i on app.customers (id)"),
+        ("CREATE TRIGGER", "create trigger t after insert on app.customers execute function f()"),
+        ("CREATE POLICY", "create policy p on app.customers"),
+    ] {
+        let told = told("shop", "shop", &[(0, command, sql), empty(1)]);
+        assert_eq!(told, Some(Severity::High), "{command} makes nobody its owner");
+    }
     let other = (1, "DELETE", "delete from app.orders");
     assert_eq!(told("shop", "shop", &[make, other]), Some(Severity::High), "another table");
 }

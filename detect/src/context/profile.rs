@@ -20,6 +20,19 @@ use crate::settings::BaselineSettings;
 /// Sessions told apart on one day; more are not counted.
 const SESSIONS_MAX: usize = 512;
 
+/// Commands that make what they name.
+const MAKES: [&str; 9] = [
+    "CREATE TABLE",
+    "CREATE TABLE AS",
+    "CREATE FOREIGN TABLE",
+    "CREATE TEMPORARY TABLE",
+    "CREATE VIEW",
+    "CREATE MATERIALIZED VIEW",
+    "CREATE SCHEMA",
+    "CREATE DATABASE",
+    "SELECT INTO",
+];
+
 /// A day brings less than this share of the usual statements, with the usual sessions: collapse.
 const COLLAPSE: f64 = 0.1;
 
@@ -151,7 +164,8 @@ impl Profile {
     ) {
         let succeeded = !event.outcome.is_failure();
         // Of a table that may have been there before, nothing is known by IF NOT EXISTS.
-        let makes = |command: &str| command.starts_with("CREATE") || command == "SELECT INTO";
+        // An index or a trigger on a table makes nobody its owner.
+        let makes = |command: &str| MAKES.contains(&command);
         let creates = event.action == Action::Define
             && event.command.is_some_and(makes)
             && event.statement.is_some_and(|sql| !has_if_not_exists(sql));
