@@ -1,6 +1,6 @@
 //! The rules in the binary: their own tests pass, and each is complete.
 
-use detect::{DetectSettings, Detector, RuleSet};
+use detect::{DetectSettings, Detector, JobSettings, RuleSet, SensitiveSettings};
 use event::vocabulary::{Outcome, StatementState};
 use event::{AuditEvent, EventBatchBuilder};
 
@@ -125,4 +125,51 @@ fn an_id_may_stand_in_one_file_only() {
     let twice = vec![("a.yml".to_owned(), RULE.to_owned()), ("b.yml".to_owned(), RULE.to_owned())];
     let error = RuleSet::from_texts(twice).err().map(|error| error.to_string());
     assert_eq!(error.as_deref(), Some("b.yml:1: rule `X01` is in `a.yml` too; rename one"));
+}
+
+#[test]
+fn settings_that_could_have_no_effect_are_refused() {
+    let refused = |settings: &DetectSettings| {
+        let rules = RuleSet::builtin().expect("the built-in rules load");
+        Detector::new(settings, rules).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let job = |rule: &str| JobSettings {
+        name: "nightly dump".into(),
+        rules: vec![rule.into()],
+        identity: "backup".into(),
+        instance: None,
+        client: None,
+        application: None,
+        hours: None,
+    };
+    let of_jobs = |rule| DetectSettings { jobs: vec![job(rule)], ..DetectSettings::default() };
+    assert_eq!(refused(&of_jobs("F01")), "");
+    let unknown = refused(&of_jobs("Z9"));
+    assert!(unknown.contains("`nightly dump`: there is no rule Z9"), "{unknown}");
+    for (level, is_right) in [(0, false), (1, true), (3, true), (7, false)] {
+        let sensitive = SensitiveSettings { tables: vec!["hr.*".into()], level, name: None };
+        let settings = DetectSettings { sensitive: vec![sensitive], ..DetectSettings::default() };
+        assert_eq!(refused(&settings).is_empty(), is_right, "level {level}");
+    }
+}
+
+#[test]
+fn rules_of_databases_do_not_judge_reads_of_audit_data() {
+    let alerts_of = |engine: &str| {
+        let rules = RuleSet::builtin().expect("the built-in rules load");
+        let mut detector = Detector::new(&DetectSettings::default(), rules).expect("valid");
+        let mut batch = EventBatchBuilder::default();
+        batch.push(&AuditEvent {
+            time: event::Timestamp(1),
+            user: Some("admin"),
+            command: Some("QUERY"),
+            statement: Some("select * from pg_shadow"),
+            outcome: Outcome::Failed,
+            statement_state: StatementState::Full,
+            ..AuditEvent::new("log", "test", engine, "main")
+        });
+        detector.observe(batch.finish()).alerts.len()
+    };
+    assert_eq!(alerts_of("postgresql"), 1);
+    assert_eq!(alerts_of("querywatch"), 0);
 }
